@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# generate.sh: writes the generated files (deepcopy, CRDs, RBAC, OpenAPI). With --check it writes them
+# elsewhere and fails if what is committed differs.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+out=$root
+if [ "${1:-}" = --check ]; then
+  out=$(mktemp -d)
+  trap 'rm -rf "$out"' EXIT
+  mkdir -p "$out"/{api/v1alpha1,config/crd,config/rbac,docs/spec}
+fi
+
+controller_gen() { go tool -modfile="$root/hack/tools/go.mod" controller-gen "$@"; }
+controller_gen object:headerFile=hack/boilerplate.go.txt paths=./api/... output:object:dir="$out/api/v1alpha1"
+controller_gen crd paths=./api/... output:crd:dir="$out/config/crd"
+controller_gen rbac:roleName=scaivault-operator paths=./controllers/... output:rbac:dir="$out/config/rbac"
+go run ./hack/genopenapi >"$out/docs/spec/openapi.json"
+
+[ "$out" = "$root" ] && exit 0
+status=0
+while read -r f; do
+  cmp -s "$out/$f" "$root/$f" || { echo "$f is stale: run make generate" >&2; status=1; }
+done < <(cd "$out" && find . -type f | sed 's|^\./||')
+exit $status
