@@ -1,0 +1,60 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// InstallCRDs applies the resource definitions of config/crd and waits until they are served.
+func (p *Plane) InstallCRDs(tb testing.TB) {
+	tb.Helper()
+	dir := filepath.Join(Root(), "config/crd")
+	if _, err := os.Stat(dir); err != nil {
+		tb.Fatalf("resource definitions: %v", err)
+	}
+	ctx := tb.Context()
+	for _, args := range [][]string{
+		{"apply", "--server-side", "--force-conflicts", "-k", dir},
+		{"wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"},
+	} {
+		if _, err := p.Kubectl(ctx, args...); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// Namespace makes a namespace of a fresh name. It is left behind, because deleting one takes longer
+// than the test; every test uses its own.
+func (p *Plane) Namespace(tb testing.TB, prefix string, labels map[string]string) string {
+	tb.Helper()
+	kube, err := kubernetes.NewForConfig(p.Config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ns, err := kube.CoreV1().Namespaces().Create(tb.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: prefix + "-", Labels: labels},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		tb.Fatalf("make a namespace: %v", err)
+	}
+	return ns.Name
+}
+
+// ServiceAccountToken mints a token of a ServiceAccount for an audience.
+func (p *Plane) ServiceAccountToken(ctx context.Context, namespace, name, audience string) (string, error) {
+	out, err := p.Kubectl(ctx, "--namespace", namespace, "create", "token", name, "--audience", audience)
+	if err != nil {
+		return "", err
+	}
+	if out == "" {
+		return "", errors.New("kubectl printed no token")
+	}
+	return out[:len(out)-1], nil
+}

@@ -1,0 +1,168 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is one program of the control plane and the URL that answers 200 once it serves.
+type process struct {
+	name   string
+	args   []string
+	health string
+	cert   string // client certificate for the health check; empty: none
+}
+
+func (p *Plane) etcd(client, peer string) process {
+	return process{name: "etcd", health: client + "/health", args: []string{
+		"--data-dir=" + p.file("etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=default=" + peer,
+	}}
+}
+
+func (p *Plane) apiserver(etcd string, port int) process {
+	return process{name: "kube-apiserver", health: p.URL + "/readyz", cert: "admin", args: []string{
+		"--etcd-servers=" + etcd, "--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
+		"--advertise-address=127.0.0.1", "--service-cluster-ip-range=10.96.0.0/16",
+		"--tls-cert-file=" + p.file("apiserver.crt"), "--tls-private-key-file=" + p.file("apiserver.key"),
+		"--client-ca-file=" + p.file("ca.crt"), "--authorization-mode=Node,RBAC", "--allow-privileged=true",
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + p.file("sa.pub"), "--service-account-signing-key-file=" + p.file("sa.key"),
+		// kubernetes.default needs an address that is not loopback; nobody uses it here.
+		"--endpoint-reconciler-type=none",
+	}}
+}
+
+func (p *Plane) controllers(port int) process {
+	kc := p.file("system-kube-controller-manager.kubeconfig")
+	return process{name: "kube-controller-manager", health: fmt.Sprintf("https://127.0.0.1:%d/healthz", port), args: []string{
+		"--kubeconfig=" + kc, "--authentication-kubeconfig=" + kc, "--authorization-kubeconfig=" + kc,
+		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port), "--cert-dir=" + p.file("kcm"),
+		"--service-account-private-key-file=" + p.file("sa.key"), "--root-ca-file=" + p.file("ca.crt"),
+		"--use-service-account-credentials=true", "--leader-elect=false",
+	}}
+}
+
+// launch starts a process and waits until it serves.
+func (p *Plane) launch(ctx context.Context, s process) error {
+	logPath := p.file(s.name + ".log")
+	exited := make(chan error, 1)
+	go run(filepath.Join(p.assets, s.name), s.args, logPath, exited)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	client, err := p.healthClient(s.cert)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-exited:
+			return fmt.Errorf("%s ended: %w\n%s", s.name, err, tail(logPath))
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not serve after %s\n%s", s.name, startLimit, tail(logPath))
+		case <-tick.C:
+			if healthy(ctx, client, s.health) {
+				return nil
+			}
+		}
+	}
+}
+
+// run keeps its thread, because the kernel kills the child when the thread that made it ends; so the
+// child outlives no test process, however that one ends.
+func run(path string, args []string, logPath string, exited chan<- error) {
+	runtime.LockOSThread()
+	log, err := os.Create(logPath)
+	if err != nil {
+		exited <- err
+		return
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(path, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	exited <- errors.Join(cmd.Run(), errors.New("it should have gone on"))
+}
+
+func (p *Plane) healthClient(cert string) (*http.Client, error) {
+	cfg := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a health check of our own process on loopback
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(p.file(cert+".crt"), p.file(cert+".key"))
+		if err != nil {
+			return nil, fmt.Errorf("health check certificate: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}}, nil
+}
+
+func healthy(ctx context.Context, c *http.Client, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+func tail(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-2000):])
+}
+
+// freePorts returns ports nobody listened on a moment ago, all different.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+const dirPrefix = "scaivault-controlplane-"
+
+// newDir makes this process's directory and removes those of processes that are gone.
+func newDir() (string, error) {
+	old, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
+	if err != nil {
+		return "", err
+	}
+	for _, d := range old {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(d), dirPrefix))
+		if err == nil && syscall.Kill(pid, 0) != nil {
+			_ = os.RemoveAll(d)
+		}
+	}
+	dir := filepath.Join(os.TempDir(), dirPrefix+strconv.Itoa(os.Getpid()))
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
