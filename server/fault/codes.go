@@ -1,0 +1,47 @@
+package fault
+
+// The public error codes (contract section 17 and 25). Clients branch on them; they never change.
+const (
+	CodeInvalidRequest    = "invalid_request"
+	CodeInvalidPath       = "invalid_path"
+	CodeInvalidSecretType = "invalid_secret_type"
+	CodeInvalidDuration   = "invalid_duration"
+	CodeInvalidCursor     = "invalid_cursor"
+	CodeInvalidPolicy     = "invalid_policy"
+	CodeInvalidGlob       = "invalid_glob"
+
+	CodeAuthenticationRequired = "authentication_required"
+	CodeTokenExpired           = "token_expired"
+	CodeTokenInvalid           = "token_invalid"
+	CodeTokenRevoked           = "token_revoked"
+
+	CodeAccessDenied       = "access_denied"
+	CodeInsufficientScope  = "insufficient_scope"
+	CodeMFARequired        = "mfa_required"
+	CodeIPNotAllowed       = "ip_not_allowed"
+	CodeTimeWindow         = "time_window_violation"
+	CodeTenantAccessDenied = "tenant_access_denied"
+	CodeForbidden          = "forbidden"
+
+	CodeRouteNotFound        = "not_found"
+	CodeMethodNotAllowed     = "method_not_allowed"
+	CodeSecretNotFound       = "secret_not_found"
+	CodeVersionNotFound      = "version_not_found"
+	CodePolicyNotFound       = "policy_not_found"
+	CodeBindingNotFound      = "binding_not_found"
+	CodeSubscriptionNotFound = "subscription_not_found"
+	CodeTenantNotFound       = "tenant_not_found"
+	CodeTokenNotFound        = "token_not_found"
+
+	CodeSecretExists    = "secret_exists"
+	CodeVersionConflict = "version_conflict"
+	CodePolicyInUse     = "policy_in_use"
+	CodePolicyExists    = "policy_exists"
+	CodeBindingExists   = "binding_exists"
+	CodeManagedResource = "managed_resource"
+
+	CodeValidation  = "validation_error"
+	CodeRateLimited = "rate_limited"
+	CodeInternal    = "internal_error"
+	CodeUnavailable = "service_unavailable"
+)
