@@ -1,0 +1,189 @@
+// Package vault runs the real scaivault-server as a process of its own: built once per test process, on a free
+// loopback port, to be killed, stopped and started again. It dies with the test process.
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scailabs/scaivault/pkg/client"
+)
+
+// Token is the all-powerful token of every server that this package starts.
+const Token = "test-token-of-the-fixture"
+
+// startLimit is how long a server may take until it is ready on a loaded two-core machine.
+const startLimit = 60 * time.Second
+
+// Server is one scaivault-server process at a time, always at the same address.
+type Server struct {
+	URL  string // http://127.0.0.1:port
+	Data string // its data directory
+	Log  string // file that all its runs append to
+	// Prefix is put before the server's command line, such as strace and its flags.
+	Prefix []string
+	// Args are added to the command line.
+	Args []string
+	// Env is added to the environment.
+	Env []string
+
+	tb      testing.TB
+	command *exec.Cmd
+	exited  chan struct{}
+}
+
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "scaivault-server-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "scaivault-server")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", path, "./cmd/scaivault-server")
+	cmd.Dir = root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build scaivault-server: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// New prepares a server with a data directory and a port of its own; Start runs it.
+func New(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &Server{URL: "http://" + l.Addr().String(), Data: tb.TempDir(), Args: args, tb: tb}
+	s.Log = filepath.Join(s.Data, "server.log")
+	_ = l.Close()
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+// Start runs the server and waits until it is ready.
+func (s *Server) Start() {
+	s.tb.Helper()
+	if err := s.Launch(); err != nil {
+		s.tb.Fatal(err)
+	}
+	if err := s.Ready(); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// Launch runs the server and does not wait.
+func (s *Server) Launch() error {
+	path, err := binary()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	line := append(append([]string{}, s.Prefix...), path, "--dev", "--dev-token", Token,
+		"--listen", s.URL[len("http://"):], "--data-dir", filepath.Join(s.Data, "vault"))
+	line = append(line, s.Args...)
+	s.exited = make(chan struct{})
+	started := make(chan error, 1)
+	go s.run(line, log, s.exited, started)
+	return <-started
+}
+
+// run keeps its thread: the kernel kills the child when the thread that made it ends.
+func (s *Server) run(line []string, log *os.File, exited chan<- struct{}, started chan<- error) {
+	runtime.LockOSThread()
+	defer close(exited)
+	defer func() { _ = log.Close() }()
+	cmd := exec.CommandContext(context.Background(), line[0], line[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), s.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	s.command = cmd
+	started <- nil
+	_ = cmd.Wait()
+}
+
+// Ready waits until the server answers that it is ready.
+func (s *Server) Ready() error {
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		resp, err := http.Get(s.URL + "/v1/health/ready")
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-s.exited:
+			return fmt.Errorf("scaivault-server ended:\n%s", s.tail())
+		case <-limit.C:
+			return fmt.Errorf("scaivault-server is not ready after %s:\n%s", startLimit, s.tail())
+		case <-tick.C:
+		}
+	}
+}
+
+// Kill ends the process group with SIGKILL and waits for the end.
+func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
+
+// Stop ends the server as Kubernetes would, with SIGTERM, and waits for the end.
+func (s *Server) Stop() { s.signal(syscall.SIGTERM) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	if s.command == nil {
+		return
+	}
+	if err := syscall.Kill(-s.command.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		s.tb.Errorf("signal scaivault-server: %v", err)
+	}
+	<-s.exited
+	s.command = nil
+}
+
+// PID is the server's process id, or its tracer's where Prefix names one.
+func (s *Server) PID() int { return s.command.Process.Pid }
+
+// Client is a client with the all-powerful token that does not retry.
+func (s *Server) Client() *client.Client { return s.ClientFor(Token) }
+
+// ClientFor is a client with another token.
+func (s *Server) ClientFor(token string) *client.Client {
+	c, err := client.New(client.Options{BaseURL: s.URL, Token: token, Retries: -1})
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return c
+}
+
+func (s *Server) tail() string {
+	b, err := os.ReadFile(s.Log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-4000):])
+}
