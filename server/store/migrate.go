@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// migrations holds one folder per engine with files of equal names.
+//
+//go:embed migrations
+var migrations embed.FS
+
+const (
+	lockTry   = 250 * time.Millisecond
+	lockTries = 1200 // five minutes
+)
+
+// migrate brings the database to the newest schema this program knows. Processes that start together take
+// turns by a row in a table, because locks of a session do not survive a transaction pooler.
+func migrate(ctx context.Context, d *dialect, o Options) (err error) {
+	pool, err := d.migrator(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	files, err := fs.Sub(migrations, "migrations/"+string(d.engine))
+	if err != nil {
+		return err
+	}
+	dialect, options, err := gooseFor(d.engine)
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(dialect, pool, files, options...)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return err
+	}
+	return refuseNewer(ctx, p)
+}
+
+func gooseFor(engine Engine) (goose.Dialect, []goose.ProviderOption, error) {
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if engine == SQLite {
+		return goose.DialectSQLite3, options, nil // the directory's lock keeps others out
+	}
+	locker, err := lock.NewPostgresTableLocker(lock.WithTableLockTimeout(lockTry, lockTries))
+	return goose.DialectPostgres, append(options, goose.WithLocker(locker)), err
+}
+
+// refuseNewer keeps an old program away from a schema it does not understand.
+func refuseNewer(ctx context.Context, p *goose.Provider) error {
+	have, know, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if have > know {
+		return fmt.Errorf("%w: version %d, this program knows %d", ErrNewer, have, know)
+	}
+	return nil
+}

@@ -1,0 +1,2 @@
+# Smoke test the API.
+curl -fsS https://scaivault.scailabs.ai/v1/health
