@@ -1,0 +1,108 @@
+package secrets
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scailabs/scaivault/internal/policy"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/server/guard"
+)
+
+// Delete deletes the secret at p: softly, so that it can be restored for the time of retention, or
+// permanently, which a soft-deleted secret can be too (contract section 3.3, OC-5).
+func (s *Service) Delete(ctx context.Context, who guard.Caller, p Path, permanent bool) (vaultapi.DeleteResult, error) {
+	a := access(ActionDelete, ScopeDelete, policy.Delete, p)
+	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.DeleteResult, error) {
+		h, err := lockHead(s.db, c.Tx, c.Who.Tenant, p.text)
+		if err != nil {
+			return vaultapi.DeleteResult{}, err
+		}
+		if h == nil || h.deleted != nil && !permanent {
+			return vaultapi.DeleteResult{}, notFound(p.text)
+		}
+		if permanent {
+			return s.removeForGood(c, *h)
+		}
+		return s.softDelete(c, *h)
+	})
+}
+
+func (s *Service) softDelete(c *guard.Call, h head) (vaultapi.DeleteResult, error) {
+	deleted, purge := c.Now().UnixMicro(), c.Now().Add(s.retention).UnixMicro()
+	h.deleted, h.purge = &deleted, &purge
+	result, err := s.result(c, h, false)
+	if err != nil {
+		return result, err
+	}
+	if err := updateHead(c.Tx, c.Who.Tenant, h); err != nil {
+		return result, err
+	}
+	return result, s.announceDeletion(c, result)
+}
+
+func (s *Service) removeForGood(c *guard.Call, h head) (vaultapi.DeleteResult, error) {
+	result, err := s.result(c, h, true)
+	if err != nil {
+		return result, err
+	}
+	if err := removeAll(c.Tx, c.Who.Tenant, h.path); err != nil {
+		return result, err
+	}
+	return result, s.announceDeletion(c, result)
+}
+
+func (s *Service) result(c *guard.Call, h head, permanent bool) (vaultapi.DeleteResult, error) {
+	r := vaultapi.DeleteResult{Path: h.path, Deleted: true, Permanent: permanent, DeletedAt: vaultapi.At(c.Now())}
+	if !permanent {
+		r.RecoverableUntil = vaultapi.MaybeAt(h.purge)
+	}
+	const query = `SELECT COUNT(*) FROM secret_versions WHERE tenant = $1 AND path = $2`
+	if err := c.Tx.QueryRow(query, c.Who.Tenant, h.path).Scan(&r.VersionCount); err != nil {
+		return r, fmt.Errorf("versions of %s: %w", h.path, err)
+	}
+	return r, nil
+}
+
+func (s *Service) announceDeletion(c *guard.Call, r vaultapi.DeleteResult) error {
+	s.forget(c.Tx, c.Who.Tenant, r.Path)
+	c.Note("permanent", r.Permanent)
+	return c.Emit(EventDeleted, r.Path, deletedData{
+		VersionCount: r.VersionCount, DeletedBy: c.Who.ID, Permanent: r.Permanent, RecoverableUntil: r.RecoverableUntil,
+	})
+}
+
+// Restore undoes a soft delete within the time of retention. Restoring a secret that is not deleted changes
+// nothing and is no error, so that the call may be repeated. Scope and permission are those of deleting, or
+// those of writing (contract section 3.3).
+func (s *Service) Restore(ctx context.Context, who guard.Caller, p Path) (vaultapi.SecretInfo, error) {
+	a := s.restoreAccess(ctx, who, p)
+	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.SecretInfo, error) {
+		h, err := lockHead(s.db, c.Tx, c.Who.Tenant, p.text)
+		if err != nil {
+			return vaultapi.SecretInfo{}, err
+		}
+		if h.gone(c.Now()) {
+			return vaultapi.SecretInfo{}, notFound(p.text)
+		}
+		wasDeleted := h.deleted != nil
+		h.deleted, h.purge = nil, nil
+		info, err := s.rewritten(c, *h)
+		if err != nil || !wasDeleted {
+			return info, err
+		}
+		return info, c.Emit(EventRestored, p.text, restoredData{Version: h.version, RestoredBy: c.Who.ID})
+	})
+}
+
+// restoreAccess chooses what the caller is judged by: the right to delete, unless only that to write holds.
+func (s *Service) restoreAccess(ctx context.Context, who guard.Caller, p Path) guard.Access {
+	byDelete := access(ActionRestore, ScopeDelete, policy.Delete, p)
+	if _, err := s.guard.Check(ctx, who, byDelete, 0); err != nil {
+		byWrite := access(ActionRestore, ScopeWrite, policy.Write, p)
+		if _, err := s.guard.Check(ctx, who, byWrite, 0); err == nil {
+			return byWrite
+		}
+	}
+	return byDelete
+}

@@ -1,0 +1,72 @@
+package secrets
+
+import (
+	"fmt"
+
+	"github.com/scailabs/scaivault/server/store"
+)
+
+// This file writes. Every statement names the tenant, and runs while the head's row is held.
+
+// insertHead tells whether the path was free; if not, another transaction has just taken it.
+func insertHead(tx *store.Tx, tenant string, h head) (bool, error) {
+	res, err := tx.Exec(`INSERT INTO secrets (tenant, path, secret_type, version, max_versions, metadata, created_at, updated_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant, path) DO NOTHING`,
+		tenant, h.path, h.secretType, h.version, h.maxVersions, h.metadata, h.created, h.updated, h.expires)
+	if err != nil {
+		return false, fmt.Errorf("add secret %s: %w", h.path, err)
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+func updateHead(tx *store.Tx, tenant string, h head) error {
+	_, err := tx.Exec(`UPDATE secrets SET secret_type = $3, version = $4, max_versions = $5, metadata = $6, updated_at = $7,
+ expires_at = $8, deleted_at = $9, purge_at = $10 WHERE tenant = $1 AND path = $2`,
+		tenant, h.path, h.secretType, h.version, h.maxVersions, h.metadata, h.updated, h.expires, h.deleted, h.purge)
+	if err != nil {
+		return fmt.Errorf("change secret %s: %w", h.path, err)
+	}
+	return nil
+}
+
+// newVersion is a row of secret_versions.
+type newVersion struct {
+	draft
+	number     int64
+	keyVersion int64
+	wrapped    []byte
+	created    int64
+	by         string
+}
+
+func insertVersion(tx *store.Tx, tenant, path string, v newVersion) error {
+	_, err := tx.Exec(`INSERT INTO secret_versions (tenant, path, version, uid, key_version, wrapped, sealed, created_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		tenant, path, v.number, v.uid, v.keyVersion, v.wrapped, v.sealed, v.created, v.by)
+	if err != nil {
+		return fmt.Errorf("add version %d of %s: %w", v.number, path, err)
+	}
+	return nil
+}
+
+// pruneVersions removes the versions up to one that are no longer kept.
+func pruneVersions(tx *store.Tx, tenant, path string, upTo int64) error {
+	if upTo < 1 {
+		return nil
+	}
+	if _, err := tx.Exec(`DELETE FROM secret_versions WHERE tenant = $1 AND path = $2 AND version <= $3`, tenant, path, upTo); err != nil {
+		return fmt.Errorf("prune versions of %s: %w", path, err)
+	}
+	return nil
+}
+
+// removeAll removes a secret, its versions and its counters for good.
+func removeAll(tx *store.Tx, tenant, path string) error {
+	for _, table := range []string{"secret_versions", "secret_reads", "secrets"} {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE tenant = $1 AND path = $2`, tenant, path); err != nil {
+			return fmt.Errorf("remove %s: %w", path, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package secrets
+
+import (
+	"context"
+
+	"github.com/scailabs/scaivault/internal/policy"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/server/guard"
+)
+
+// Versions lists the kept versions of the secret at p, newest first. There are never more than
+// max_versions, so they come in one answer.
+func (s *Service) Versions(ctx context.Context, who guard.Caller, p Path) (vaultapi.VersionList, error) {
+	a := access(ActionVersionsRead, ScopeList, policy.List, p)
+	return guard.Do(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.VersionList, error) {
+		var versions []vaultapi.SecretVersion
+		err := each(ctx, s.db, queryHistory, []any{c.Who.Tenant, p.text}, func(row scanner) error {
+			v, revision, err := scanHistory(row)
+			versions = append(versions, v)
+			c.Saw(revision)
+			return err
+		})
+		if err != nil {
+			return vaultapi.VersionList{}, err
+		}
+		if len(versions) == 0 {
+			return vaultapi.VersionList{}, notFound(p.text)
+		}
+		return vaultapi.VersionList{Path: p.text, Versions: versions, Data: versions}, nil
+	})
+}
+
+const queryHistory = `SELECT v.version, v.uid, v.created_at, v.created_by, h.version, (SELECT policy_revision FROM tenants t WHERE t.id = h.tenant)
+FROM secrets h JOIN secret_versions v ON v.tenant = h.tenant AND v.path = h.path
+WHERE h.tenant = $1 AND h.path = $2 AND h.deleted_at IS NULL ORDER BY v.version DESC`
+
+func scanHistory(row scanner) (vaultapi.SecretVersion, int64, error) {
+	var (
+		v                         vaultapi.SecretVersion
+		uid                       string
+		created, newest, revision int64
+	)
+	err := row.Scan(&v.Version, &uid, &created, &v.CreatedBy, &newest, &revision)
+	v.Etag, v.CreatedAt, v.Status = etag(uid), vaultapi.AtMicros(created), "previous"
+	if v.Version == newest {
+		v.Status = "current"
+	}
+	return v, revision, err
+}

@@ -1,0 +1,113 @@
+package secrets
+
+import (
+	"context"
+	"errors"
+
+	"github.com/scailabs/scaivault/internal/policy"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/seal"
+	"github.com/scailabs/scaivault/server/store"
+)
+
+// Write appends a version to the secret at p, or makes the secret: then the answer's Version is 1
+// (contract section 3.4, OC-5). The value is sealed before the transaction.
+func (s *Service) Write(ctx context.Context, who guard.Caller, p Path, in vaultapi.WriteRequest) (vaultapi.SecretInfo, error) {
+	a := access(ActionWrite, ScopeWrite, policy.Write, p)
+	d, err := s.sealed(ctx, who, a, in)
+	if err != nil {
+		return refused[vaultapi.SecretInfo](ctx, s.guard, who, a, err)
+	}
+	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.SecretInfo, error) {
+		return s.write(c, p.text, d)
+	})
+}
+
+// sealed checks a write, without work for those who may not write, and seals its value.
+func (s *Service) sealed(ctx context.Context, who guard.Caller, a guard.Access, in vaultapi.WriteRequest) (draft, error) {
+	if _, err := s.guard.Check(ctx, who, a, 0); err != nil {
+		return draft{}, err
+	}
+	if err := (Path{a.Path}).checkWritable(); err != nil {
+		return draft{}, err
+	}
+	d, err := newDraft(in)
+	if err != nil {
+		return draft{}, err
+	}
+	data, err := compactData(in.Data)
+	if err != nil {
+		return draft{}, err
+	}
+	d.uid = newUID()
+	d.key, d.sealed, err = s.keys.Seal(ctx, seal.Ref{Tenant: who.Tenant, Path: a.Path, UID: d.uid}, data)
+	if err != nil {
+		return draft{}, sealing(err, a.Path)
+	}
+	return d, nil
+}
+
+func (s *Service) write(c *guard.Call, path string, d draft) (vaultapi.SecretInfo, error) {
+	var zero vaultapi.SecretInfo
+	tenant := c.Who.Tenant
+	h, err := s.place(c, path, d)
+	if err != nil {
+		return zero, err
+	}
+	ref := seal.Ref{Tenant: tenant, Path: path, UID: d.uid, Version: h.version}
+	v := newVersion{draft: d, number: h.version, created: h.updated, by: c.Who.ID}
+	if v.keyVersion, v.wrapped, err = s.keys.Wrap(c.Tx, ref, d.key); err != nil {
+		return zero, sealing(err, path)
+	}
+	if err := insertVersion(c.Tx, tenant, path, v); err != nil {
+		return zero, err
+	}
+	if err := pruneVersions(c.Tx, tenant, path, h.version-h.maxVersions); err != nil {
+		return zero, err
+	}
+	s.forget(c.Tx, tenant, path)
+	c.Note("version", h.version)
+	info, err := h.info(d.uid)
+	if err != nil {
+		return zero, err
+	}
+	return info, emitWritten(c, info)
+}
+
+// place writes the head that the new version belongs to. Taking or locking the head's row puts writers of
+// one path in order. Where two make the same path at once, the second finds it taken and looks again.
+func (s *Service) place(c *guard.Call, path string, d draft) (head, error) {
+	tenant := c.Who.Tenant
+	const rounds = 3
+	for range rounds {
+		old, err := lockHead(s.db, c.Tx, tenant, path)
+		if err != nil {
+			return head{}, err
+		}
+		h, err := next(path, old, d, c.Now())
+		if err != nil {
+			return head{}, err
+		}
+		if h.version > 1 {
+			return h, updateHead(c.Tx, tenant, h)
+		}
+		if old != nil {
+			if err := removeAll(c.Tx, tenant, path); err != nil {
+				return head{}, err
+			}
+		}
+		if made, err := insertHead(c.Tx, tenant, h); made || err != nil {
+			return h, err
+		}
+	}
+	return head{}, fault.Internal(errors.New("made and removed again and again"), "secret %s", path)
+}
+
+// forget drops what the cache holds of a path once the change is committed.
+func (s *Service) forget(tx *store.Tx, tenant, path string) {
+	if s.cache != nil {
+		tx.AfterCommit(func() { s.cache.forget(tenant, path) })
+	}
+}
