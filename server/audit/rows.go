@@ -1,0 +1,96 @@
+package audit
+
+// Writing.
+const (
+	insertWriter = `INSERT INTO audit_writers (writer, owner, seen_at) VALUES ($1, $2, $3) ON CONFLICT (writer) DO NOTHING`
+	insertChain  = `INSERT INTO audit_chains (tenant, writer) VALUES ($1, $2) ON CONFLICT (tenant, writer) DO NOTHING`
+	insertBlock  = `INSERT INTO audit_blocks (tenant, writer, first_seq, last_seq, first_at, last_at, hash, body)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+	selectBlockHash = `SELECT hash FROM audit_blocks WHERE tenant = $1 AND writer = $2 AND first_seq = $3`
+)
+
+// Indexing.
+const (
+	selectChain = `SELECT indexed_seq, target_seq, step FROM audit_chains WHERE tenant = $1 AND writer = $2`
+	updateChain = `UPDATE audit_chains SET indexed_seq = $3, target_seq = $4, step = $5,
+		max_span = CASE WHEN $6 > max_span THEN $6 ELSE max_span END WHERE tenant = $1 AND writer = $2`
+	selectUnindexed = `SELECT first_seq, last_seq, first_at, last_at, body FROM audit_blocks
+		WHERE tenant = $1 AND writer = $2 AND first_seq > $3 AND last_seq <= $4 ORDER BY first_seq LIMIT $5`
+	// selectBehind lists the chains of an owner's writers that have entries beyond the index.
+	selectBehind = `SELECT c.tenant, c.writer, c.indexed_seq, MAX(b.last_seq)
+		FROM audit_writers w
+		JOIN audit_chains c ON c.writer = w.writer
+		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq > c.indexed_seq
+		WHERE w.owner = $1 AND w.closed = 0 GROUP BY c.tenant, c.writer, c.indexed_seq`
+)
+
+// Querying. selectTail lists the blocks beyond the index; one statement sees one state of both tables.
+const (
+	selectTail = `SELECT b.writer, b.first_seq, b.first_at, b.last_at FROM audit_chains c
+		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq > c.indexed_seq
+		WHERE c.tenant = $1 AND b.last_at >= $2 AND b.first_at <= $3`
+	selectMaxSpan = `SELECT COALESCE(MAX(max_span), 0) FROM audit_chains WHERE tenant = $1`
+	selectIndex   = `SELECT last_at, writer, first_seq, blocks FROM audit_index
+		WHERE tenant = $1 AND term = $2 AND last_at >= $3 AND first_at <= $4 AND last_at <= $5
+		AND (last_at, writer, first_seq) < ($5, $6, $7) ORDER BY last_at DESC, writer DESC, first_seq DESC LIMIT $8`
+	selectBodies = `SELECT first_seq, body FROM audit_blocks WHERE tenant = $1 AND writer = $2 AND first_seq IN (`
+)
+
+// Summing up. The first half of selectSums is the state of the chains, the second what is summed; a SUM of BIGINT is
+// NUMERIC on PostgreSQL, hence the CAST.
+const (
+	selectTailBodies = `SELECT b.writer, b.first_seq, b.body FROM audit_chains c
+		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq > c.indexed_seq
+		WHERE c.tenant = $1 ORDER BY b.writer, b.first_seq`
+	sumsHead = `SELECT 0, writer, step, '', 0, indexed_seq, target_seq, 0 FROM audit_chains WHERE tenant = $1
+		UNION ALL
+		SELECT 1, identity_id, path, action, success, CAST(SUM(events) AS BIGINT), MIN(first_at), MAX(last_at)
+		FROM audit_activity WHERE tenant = $1 AND hour >= $2 AND hour <= $3`
+	sumsGroup          = ` GROUP BY identity_id, path, action, success`
+	selectSums         = sumsHead + sumsGroup
+	selectPathSums     = sumsHead + ` AND path = $4` + sumsGroup
+	selectIdentitySums = sumsHead + ` AND identity_id = $4` + sumsGroup
+)
+
+// Ends of all chains, and of one writer's.
+const (
+	selectHeads = `SELECT b.tenant, b.writer, b.last_seq, b.hash FROM audit_chains c
+		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq =
+			(SELECT MAX(x.first_seq) FROM audit_blocks x WHERE x.tenant = c.tenant AND x.writer = c.writer)`
+	selectWriterHeads = selectHeads + ` WHERE c.writer = $1`
+)
+
+// Verifying.
+const (
+	selectNextWriter  = `SELECT writer FROM audit_blocks WHERE tenant = $1 AND writer > $2 ORDER BY writer LIMIT 1`
+	selectCheckpoints = `SELECT id, at, body, key_id, signature FROM audit_checkpoints
+		WHERE (at, id) < ($1, $2) ORDER BY at DESC, id DESC LIMIT $3`
+	selectChainBlocks = `SELECT first_seq, last_seq, first_at, last_at, hash, body FROM audit_blocks
+		WHERE tenant = $1 AND writer = $2 AND first_seq > $3 ORDER BY first_seq LIMIT $4`
+)
+
+// Looking after writers.
+const (
+	selectOpenWriters = `SELECT writer, seen_at FROM audit_writers WHERE closed = 0 AND owner <> $1`
+	claimWriter       = `UPDATE audit_writers SET owner = $1, seen_at = $2 WHERE writer = $3 AND seen_at = $4 AND closed = 0`
+	beatWriters       = `UPDATE audit_writers SET seen_at = $1 WHERE owner = $2 AND closed = 0`
+	keepWriter        = `UPDATE audit_writers SET owner = $1, closed = 0 WHERE writer = $2`
+	closeWriter       = `UPDATE audit_writers SET closed = 1 WHERE writer = $1 AND owner = $2`
+)
+
+// upserts per table: the part before VALUES, the number of columns, the part behind.
+var upserts = map[table]struct {
+	into    string
+	columns int
+	tail    string
+}{
+	tableIndex: {`INSERT INTO audit_index (tenant, term, last_at, writer, first_seq, first_at, blocks) VALUES `, 7, ``},
+	tableActivity: {`INSERT INTO audit_activity (tenant, identity_id, hour, path, action, success, events, first_at, last_at) VALUES `, 9,
+		` ON CONFLICT (tenant, identity_id, hour, path, action, success) DO UPDATE SET
+		events = audit_activity.events + excluded.events,
+		first_at = CASE WHEN excluded.first_at < audit_activity.first_at THEN excluded.first_at ELSE audit_activity.first_at END,
+		last_at = CASE WHEN excluded.last_at > audit_activity.last_at THEN excluded.last_at ELSE audit_activity.last_at END`},
+	tableReads: {`INSERT INTO secret_reads (tenant, path, day, reads, last) VALUES `, 5,
+		` ON CONFLICT (tenant, path, day) DO UPDATE SET reads = secret_reads.reads + excluded.reads,
+		last = CASE WHEN excluded.last > secret_reads.last THEN excluded.last ELSE secret_reads.last END`},
+}
