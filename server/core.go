@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/server/audit"
+	"github.com/scailabs/scaivault/server/authn"
+	"github.com/scailabs/scaivault/server/events"
+	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/httpapi"
+	"github.com/scailabs/scaivault/server/policies"
+	"github.com/scailabs/scaivault/server/seal"
+	"github.com/scailabs/scaivault/server/secrets"
+	"github.com/scailabs/scaivault/server/store"
+)
+
+// core is the vault behind its listener.
+type core struct {
+	db     *store.DB
+	box    *keyBox
+	trail  *audit.Log
+	edge   *audit.Edge
+	events *events.Log
+	sets   *policies.Cache
+	guard  *guard.Guard
+	authn  *authn.Service
+
+	secrets *secrets.Service // from here on made by finish
+	api     *httpapi.Server
+}
+
+func (c Config) store(s *Server) store.Options {
+	return store.Options{DataDir: c.DataDir, DatabaseURL: c.DatabaseURL, DirectURL: c.DatabaseDirectURL, Now: s.now, Log: s.log}
+}
+
+// newCore registers what takes part in every transaction; it writes nothing. The audit trail's finisher comes
+// first and the events' second, as they will run.
+func newCore(db *store.DB, s *Server) *core {
+	c := &core{db: db, box: &keyBox{}}
+	c.trail = audit.New(db, audit.Options{Keys: c.box, Now: s.now, Log: s.log})
+	c.events = events.NewLog(db, s.log)
+	c.sets = policies.NewCache(db)
+	c.edge = audit.NewEdge(c.trail, s.now)
+	c.guard = &guard.Guard{DB: db, Audit: c.trail, Events: c.events, Sets: c.sets, Now: s.now}
+	options := authn.Options{DB: db, Guard: c.guard, Edge: c.edge, Clusters: s.clusters, Now: s.now, Log: s.log}
+	if s.config.Dev {
+		options.DevToken = s.config.DevToken
+		options.Limits = authn.FailureLimits{PerSource: 1 << 20, PerIssuer: 1 << 20}
+	}
+	c.authn = authn.New(options)
+	return c
+}
+
+// finish makes what needs the key chain.
+func (c *core) finish(keys *seal.Keyring, s *Server) error {
+	c.box.open(keys)
+	cursors, err := keys.Derive("policy cursors")
+	if err != nil {
+		return fmt.Errorf("key of cursors: %w", err)
+	}
+	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys})
+	limits, err := s.config.limits()
+	if err != nil {
+		return err
+	}
+	proxies, err := s.config.proxies()
+	if err != nil {
+		return err
+	}
+	c.api, err = httpapi.New(httpapi.Config{
+		Limits:         httpapi.Limits{Profile: s.config.profile(), PerMinute: limits},
+		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c), Now: s.now, Log: s.log,
+	}, httpapi.Services{
+		Secrets:  c.secrets,
+		Policies: policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors}),
+		Audit:    audit.NewService(c.trail, c.guard),
+		Events:   events.NewService(c.guard, c.events),
+		Authn:    c.authn,
+		Edge:     c.edge,
+		System:   c.system(keys, s),
+	})
+	return err
+}
+
+func (c *core) system(keys *seal.Keyring, s *Server) httpapi.System {
+	identity := c.db.Identity()
+	return httpapi.System{
+		Version: s.config.Version, Commit: s.config.Commit, InstanceID: identity.InstanceID, RestoreEpoch: identity.RestoreEpoch,
+		Started:      s.started,
+		Probes:       map[string]httpapi.Probe{checkDatabase: c.probeDatabase(s.now), checkEncryption: probeKeys(keys)},
+		SecretsTotal: (&secretCount{db: c.db, now: s.now}).get,
+	}
+}
+
+func (c *core) probeDatabase(now func() time.Time) httpapi.Probe {
+	return func(ctx context.Context) (vaultapi.Check, error) {
+		start := now()
+		if err := c.db.Ping(ctx); err != nil {
+			return vaultapi.Check{}, fault.Unavailable(err, "the database does not answer")
+		}
+		stats := c.db.Stats()
+		latency := float64(now().Sub(start).Microseconds()) / 1000
+		size, available := stats.ReadersMax, stats.ReadersMax-stats.ReadersInUse
+		return vaultapi.Check{Status: "ok", LatencyMS: &latency, PoolSize: &size, PoolAvailable: &available}, nil
+	}
+}
+
+func probeKeys(keys *seal.Keyring) httpapi.Probe {
+	return func(context.Context) (vaultapi.Check, error) {
+		h := keys.HealthCheck()
+		check := vaultapi.Check{Status: h.Status, KeyStatus: h.KeyStatus}
+		if !h.LastRotation.IsZero() {
+			at := vaultapi.At(h.LastRotation)
+			check.LastRotation = &at
+		}
+		if err := keys.Ready(); err != nil {
+			return check, fault.Unavailable(err, "the key chain is not open")
+		}
+		return check, nil
+	}
+}
+
+// release ends long polls, so that a shutdown need not wait for them.
+func (c *core) release() { c.events.Release() }

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# run.sh: the rows of docs/benchmarks.md, each next to the floor program (a bare net/http JSON handler) in the
+# same run on the same machine. BENCH_SECONDS (60) is the length of a row; BENCH_ENTRIES (1000000) the audit entries
+# that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
+# BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_ROWS=server|operator runs one half.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
+seconds=${BENCH_SECONDS:-60} entries=${BENCH_ENTRIES:-1000000} secrets=${BENCH_SECRETS:-100000}
+work=$(mktemp -d)
+pids=()
+cleanup() {
+  for p in "${pids[@]}"; do kill "$p" 2>/dev/null && wait "$p" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+say() { printf '%s\n' "$*" >&2; }
+free_port() {
+  local p
+  while :; do
+    p=$((20000 + RANDOM % 20000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || { echo "$p"; return; }
+  done
+}
+until_ready() { # URL
+  local i
+  for i in $(seq 1 200); do
+    curl -fsS "$1" >/dev/null 2>&1 && return
+    read -rt 0.05 <> <(:) || true
+  done
+  say "bench: $1 does not answer"
+  exit 1
+}
+rss() { awk '/VmRSS/ {printf "%.0f", $2 / 1024}' "/proc/$1/status"; }
+
+say "building"
+go build -o "$work/load" ./test/bench/load
+go build -o "$work/floor" ./test/bench/floor
+
+load() { "$work/load" "$@" || true; }
+row() { # NAME RESULT [FLOOR]
+  jq -r --arg name "$1" --arg floor "${3:-0}" '
+    "| \($name) | \(.rate | floor) | \(if ($floor | tonumber) > 0 then (.rate / ($floor | tonumber) * 100 | round / 100 | tostring) else "" end) | \(.p50_ms) | \(.p99_ms) | \(.failed) |"' <<<"$2"
+}
+
+server_rows() {
+  local floor_port port url token=bench-token floor
+  floor_port=$(free_port)
+  "$work/floor" -listen "127.0.0.1:$floor_port" &
+  pids+=($!)
+  port=$(free_port) url="http://127.0.0.1:$port"
+  bin/scaivault-server --dev --listen "127.0.0.1:$port" --dev-token $token --data-dir "$work/data" >"$work/server.log" 2>&1 &
+  local server=$!
+  pids+=("$server")
+  until_ready "$url/v1/health/ready"
+  until_ready "http://127.0.0.1:$floor_port/"
+  local idle
+  idle=$(rss $server)
+
+  say "writing $secrets secrets"
+  load -method PUT -url "$url/v1/secrets/bench/d{seq}/db" -token $token -count "$secrets" \
+    -body '{"data":{"url":"postgres://bench","password":"correct-horse-battery-staple"}}' >/dev/null
+  # The page of 100 that the list row asks for.
+  load -method PUT -url "$url/v1/secrets/page/s{seq}" -token $token -count 100 -body '{"data":{"k":"v"}}' >/dev/null
+  say "making $entries audit entries"
+  load -url "$url/v1/secrets/bench/d{n}/db" -span 1000 -token $token -count "$entries" >/dev/null
+
+  say "measuring ($seconds s a row)"
+  floor=$(load -url "http://127.0.0.1:$floor_port/" -d "${seconds}s")
+  local f
+  f=$(jq .rate <<<"$floor")
+  echo "| row | per second | of the floor | p50 ms | p99 ms | failed |"
+  echo "|---|---|---|---|---|---|"
+  row "floor (bare net/http handler)" "$floor"
+  row "secret read, audited" "$(load -url "$url/v1/secrets/bench/d{n}/db" -span 1000 -token $token -d "${seconds}s")" "$f"
+  row "secret read over all $secrets secrets" "$(load -url "$url/v1/secrets/bench/d{n}/db" -span "$secrets" -token $token -d "${seconds}s")" "$f"
+  row "secret write, durable and audited" "$(load -method PUT -url "$url/v1/secrets/bench/w{n}/db" -span 10000 -token $token -d "${seconds}s" \
+    -body '{"data":{"url":"postgres://bench","password":"correct-horse-battery-staple","n":"{seq}"}}')" "$f"
+  row "list of 100" "$(load -url "$url/v1/secrets?prefix=page/&limit=100" -token $token -d "${seconds}s")" "$f"
+  row "floor again" "$(load -url "http://127.0.0.1:$floor_port/" -d "${seconds}s")"
+  echo
+  echo "| memory | MiB |"
+  echo "|---|---|"
+  echo "| server RSS idle, just started | $idle |"
+  echo "| server RSS after all of the above, $secrets secrets | $(rss $server) |"
+  echo
+  openbao_rows "$f"
+}
+
+openbao_rows() { # FLOOR-RATE
+  [ -n "${BENCH_OPENBAO_ADDR:-}" ] && [ -n "${BENCH_OPENBAO_TOKEN:-}" ] || { say "no BENCH_OPENBAO_ADDR and BENCH_OPENBAO_TOKEN: no rows of OpenBao"; return 0; }
+  local kv="$BENCH_OPENBAO_ADDR/v1/kv" t=$BENCH_OPENBAO_TOKEN
+  load -method PUT -url "$kv/data/bench/d{seq}/db" -token "$t" -count 1000 -body '{"data":{"url":"postgres://bench","password":"correct-horse-battery-staple"}}' >/dev/null
+  load -method PUT -url "$kv/data/page/s{seq}" -token "$t" -count 100 -body '{"data":{"k":"v"}}' >/dev/null
+  echo "| OpenBao row | per second | of the floor | p50 ms | p99 ms | failed |"
+  echo "|---|---|---|---|---|---|"
+  row "OpenBao read" "$(load -url "$kv/data/bench/d{n}/db" -span 1000 -token "$t" -d "${seconds}s")" "$1"
+  row "OpenBao write" "$(load -method PUT -url "$kv/data/bench/w{n}/db" -span 10000 -token "$t" -d "${seconds}s" -body '{"data":{"url":"postgres://bench","n":"{seq}"}}')" "$1"
+  row "OpenBao list of 100" "$(load -method LIST -url "$kv/metadata/page/" -token "$t" -d "${seconds}s")" "$1"
+  echo
+}
+
+operator_rows() {
+  say "operator rows (a real control plane)"
+  SCAIVAULT_BIN="$root/bin" go run ./test/bench/operator -objects "${BENCH_OBJECTS:-2000}"
+}
+
+case "${BENCH_ROWS:-all}" in
+  server) server_rows ;;
+  operator) operator_rows ;;
+  *) server_rows; operator_rows ;;
+esac
