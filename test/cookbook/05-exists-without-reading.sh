@@ -1,5 +1,5 @@
 # Check whether a secret exists without reading it: needs only secrets:list and never shows the value.
-lister=$(scaivault-server token create --data-dir "$COOKBOOK_DATA_DIR" --name lister --identity sa:lister --scope secrets:list --json | jq -r .token)
+lister=$(scaivault-server token create --data-dir "$COOKBOOK_DATA_DIR" --name lister --identity sa:lister --scopes secrets:list --json | jq -r .token)
 id=$(curl -f -X POST https://scaivault.scailabs.ai/v1/policies -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
   -d '{"name":"lister","rules":[{"path_pattern":"app/**","permissions":["list"]}]}' | jq -r .id)
 curl -f -o /dev/null -X POST "https://scaivault.scailabs.ai/v1/policies/$id/bindings" -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \

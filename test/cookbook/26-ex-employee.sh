@@ -1,5 +1,5 @@
 # Find every action by an ex-employee.
-alice=$(scaivault-server token create --data-dir "$COOKBOOK_DATA_DIR" --name alice --identity user:alice@acme.example --scope secrets:read --json | jq -r .token)
+alice=$(scaivault-server token create --data-dir "$COOKBOOK_DATA_DIR" --name alice --identity user:alice@acme.example --scopes secrets:read --json | jq -r .token)
 id=$(curl -f -X POST https://scaivault.scailabs.ai/v1/policies -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
   -d '{"name":"alice","rules":[{"path_pattern":"app/**","permissions":["read"]}]}' | jq -r .id)
 curl -f -o /dev/null -X POST "https://scaivault.scailabs.ai/v1/policies/$id/bindings" -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \

@@ -20,7 +20,7 @@ certificate() { # a CA of our own and a serving certificate for the page's host
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=scaivault.scailabs.ai \
     -keyout "$work/tls.key" -out "$work/tls.csr" 2>/dev/null
   openssl x509 -req -in "$work/tls.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" -CAcreateserial -days 2 \
-    -extfile <(echo "subjectAltName=DNS:scaivault.scailabs.ai") -out "$work/tls.crt" 2>/dev/null
+    -extfile <(echo "subjectAltName=DNS:scaivault.scailabs.ai,IP:127.0.0.1") -out "$work/tls.crt" 2>/dev/null
 }
 
 free_port() {
@@ -58,11 +58,10 @@ RC
 
 certificate
 start
-TOKEN=$(scaivault-server token create --data-dir "$work/data" --name cookbook --role super_admin --json | jq -r .token)
+TOKEN=$(scaivault-server token create --data-dir "$work/data" --name cookbook --admin --json | jq -r .token)
 export TOKEN COOKBOOK_DATA_DIR="$work/data"
 export HOME="$work" SCAIVAULT_URL="https://127.0.0.1:$port" SCAIVAULT_TOKEN="$TOKEN"
 scaivault config set ca_file "$work/ca.crt" >/dev/null
-scaivault config set server_name scaivault.scailabs.ai >/dev/null
 
 passed=0 failed=0
 cd "$work"
