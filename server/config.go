@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/scailabs/scaivault/server/authn"
 )
@@ -46,6 +47,11 @@ type Config struct {
 
 	Version, Commit string    // of the build
 	Stderr          io.Writer // where the log goes
+
+	// Now and BeforeCommit are for tests and no setting gives them: the clock (nil: time.Now), and what runs right
+	// before each COMMIT, whose error counts as the commit's.
+	Now          func() time.Time
+	BeforeCommit func() error
 }
 
 // ConfigError lists everything that is wrong with a configuration, each with the next step.
@@ -137,6 +143,13 @@ func (c Config) checkTrust(p *problems) {
 	}
 	_, err := c.clusters()
 	p.check(err)
+}
+
+func (c Config) clock() func() time.Time {
+	if c.Now == nil {
+		return time.Now
+	}
+	return c.Now
 }
 
 func (c Config) listen() string {

@@ -34,7 +34,10 @@ type core struct {
 }
 
 func (c Config) store(s *Server) store.Options {
-	return store.Options{DataDir: c.DataDir, DatabaseURL: c.DatabaseURL, DirectURL: c.DatabaseDirectURL, Now: s.now, Log: s.log}
+	return store.Options{
+		DataDir: c.DataDir, DatabaseURL: c.DatabaseURL, DirectURL: c.DatabaseDirectURL, Now: s.now, Log: s.log,
+		BeforeCommit: c.BeforeCommit,
+	}
 }
 
 // newCore registers what takes part in every transaction; it writes nothing. The audit trail's finisher comes

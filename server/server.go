@@ -57,7 +57,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, log: log, now: time.Now, started: time.Now(), waiting: newWaiting(time.Now), cleanup: func() error { return nil }}
+	now := c.clock()
+	s := &Server{config: c, log: log, now: now, started: now(), waiting: newWaiting(now), cleanup: func() error { return nil }}
 	if s.clusters, err = trustedClusters(c); err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/scailabs/scaivault/server"
 )
 
-//nolint:gochecknoglobals // set by the linker: -X main.version=…
+// version is set by the linker: -X main.version=…
 var version = "dev"
 
 func main() {

@@ -33,7 +33,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetErr(a.errors)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(a.errors, "Error: "+explained(err))
+		a.remark("Error: %s", explained(err))
 	}
 	return exitCode(err)
 }

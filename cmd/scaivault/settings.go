@@ -61,7 +61,8 @@ func (a *app) save(f file) error {
 		return err
 	}
 	dir := filepath.Dir(path)
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)); err != nil {
+	err = errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)) //nolint:gosec // a directory, which its owner must be able to enter
+	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	raw, err := json.MarshalIndent(f, "", "  ")

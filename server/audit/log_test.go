@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,40 +102,41 @@ func entryOf(action, path string) guard.Entry {
 }
 
 func TestAppendReturnsAfterCommit(t *testing.T) {
-	gate := make(chan error)
+	gate, gated := make(chan error), atomic.Bool{}
+	hold := func() error {
+		if !gated.Load() {
+			return nil
+		}
+		return <-gate
+	}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		l := newLog(t, db, time.Now, nil)
 		for _, commit := range []error{errors.New("no space left on device"), nil} {
+			gated.Store(true)
 			done := make(chan error, 1)
 			go func() { done <- l.Append(t.Context(), entryOf("read", "a/b")) }()
-			answered := func() bool {
-				select {
-				case <-done:
-					return true
-				default:
-					return false
-				}
+			select {
+			case gate <- commit: // the commit has been waiting here
+			case err := <-done:
+				t.Fatalf("answered before COMMIT: %v", err)
 			}
-			for answers := 0; ; answers++ {
+			for answered := false; !answered; {
 				select {
-				case gate <- commit: // the commit waits here: nobody may have been answered
-					if answers == 0 && answered() {
-						t.Fatal("answered before COMMIT")
-					}
-					continue
+				case gate <- commit: // the store tries again alone
 				case err := <-done:
+					answered = true
 					if (err == nil) != (commit == nil) {
 						t.Errorf("commit: %v, Append: %v", commit, err)
 					}
 				}
-				break
 			}
+			gated.Store(false)
 		}
 		if got := all(t, db, tenant); len(got) != 1 {
 			t.Errorf("%d entries, want the one that was acknowledged", len(got))
 		}
 		verified(t, l, tenant)
-	}, func(o *store.Options) { o.BeforeCommit = func() error { return <-gate } })
+	}, func(o *store.Options) { o.BeforeCommit = hold })
 }
 
 // Poisoned batches, refused closures, cancelled callers and failing commits leave chains that verify and hold every

@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	rowsPerPage  = 64
-	minBlockRead = 4
-	maxBlockRead = 64
+	minRead = 4 // rows or blocks that are read at once, at first
+	maxRead = 64
 	// scanBudget is how many bytes of entries one query looks at. A query whose filter no term narrows gives what
 	// it has found by then, and a cursor to go on from.
 	scanBudget = 64 << 20
@@ -68,7 +67,7 @@ func (s search) newest() int64 {
 // scan visits matching entries, newest first, until visit returns false. The position it returns is not zero if it
 // stopped because of scanBudget: everything before it has been visited.
 func (l *Log) scan(ctx context.Context, s search, visit func(found) bool) (position, error) {
-	c := &scanner{log: l, search: s, seen: map[blockKey]bool{}, read: minBlockRead}
+	c := &scanner{log: l, search: s, seen: map[blockKey]bool{}, read: minRead, pageSize: minRead}
 	if err := c.start(ctx); err != nil {
 		return position{}, err
 	}
@@ -101,11 +100,12 @@ func (l *Log) scan(ctx context.Context, s search, visit func(found) bool) (posit
 type scanner struct {
 	log *Log
 	search
-	queue queue
-	seen  map[blockKey]bool
-	page  indexPage
-	read  int // blocks to read at once: grows while the scan goes on
-	spent int
+	queue    queue
+	seen     map[blockKey]bool
+	page     indexPage
+	pageSize int // rows to read at once: grows while the scan goes on, as does read
+	read     int // blocks
+	spent    int
 }
 
 type blockKey struct {
@@ -159,16 +159,24 @@ func (c *scanner) add(writer string, r ref) {
 
 // expand looks into what stands first in the queue.
 func (c *scanner) expand(ctx context.Context) error {
-	if c.queue[0].kind == isPage {
+	switch c.queue[0].kind {
+	case isPage:
 		heap.Pop(&c.queue)
 		return c.nextPage(ctx)
+	case isRow:
+		row := heap.Pop(&c.queue).(item)
+		refs, err := decodeRefs(row.refs)
+		for _, r := range refs {
+			c.add(row.block.writer, r)
+		}
+		return err
 	}
 	byWriter := map[string][]int64{}
 	for n := 0; n < c.read && len(c.queue) > 0 && c.queue[0].kind == isBlock; n++ {
 		b := heap.Pop(&c.queue).(item).block
 		byWriter[b.writer] = append(byWriter[b.writer], b.first)
 	}
-	c.read = min(2*c.read, maxBlockRead)
+	c.read = min(2*c.read, maxRead)
 	for writer, firsts := range byWriter {
 		if err := c.readBlocks(ctx, writer, firsts); err != nil {
 			return fmt.Errorf("read audit blocks: %w", err)
@@ -186,7 +194,7 @@ type indexPage struct {
 
 func (c *scanner) nextPage(ctx context.Context) error {
 	p := &c.page
-	rows, err := c.log.db.Query(ctx, selectIndex, c.tenant, c.term, c.from, c.newest(), p.at, p.writer, p.first, rowsPerPage)
+	rows, err := c.log.db.Query(ctx, selectIndex, c.tenant, c.term, c.from, c.newest(), p.at, p.writer, p.first, c.pageSize)
 	if err != nil {
 		return fmt.Errorf("read audit index: %w", err)
 	}
@@ -197,22 +205,17 @@ func (c *scanner) nextPage(ctx context.Context) error {
 		if err := rows.Scan(&p.at, &p.writer, &p.first, &blocks); err != nil {
 			return fmt.Errorf("read audit index: %w", err)
 		}
-		refs, err := decodeRefs(blocks)
-		if err != nil {
-			return err
-		}
-		for _, r := range refs {
-			c.add(p.writer, r)
-		}
+		heap.Push(&c.queue, item{at: p.at, kind: isRow, block: blockKey{writer: p.writer}, refs: blocks})
 	}
-	if n == rowsPerPage {
+	if n == c.pageSize {
 		heap.Push(&c.queue, item{at: p.at, kind: isPage})
 	}
+	c.pageSize = min(2*c.pageSize, maxRead)
 	return rows.Err()
 }
 
 func (c *scanner) readBlocks(ctx context.Context, writer string, firsts []int64) error {
-	size := minBlockRead
+	size := minRead
 	for size < len(firsts) {
 		size *= 2
 	}
@@ -285,6 +288,7 @@ type item struct {
 	at    int64
 	kind  itemKind
 	block blockKey
+	refs  []byte
 	found *found
 }
 
@@ -292,6 +296,7 @@ type itemKind int
 
 const (
 	isPage itemKind = iota
+	isRow
 	isBlock
 	isEntry
 )

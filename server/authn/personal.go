@@ -205,9 +205,7 @@ func validIdentity(id string) bool {
 	if !ok || name == "" || len(id) > 256 || kind != "user" && kind != "sa" {
 		return false
 	}
-	return !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("._-+@:", r))
-	})
+	return strings.Trim(name, lowerAlphanumeric+"._-+@:") == ""
 }
 
 func notPrintable(r rune) bool { return r < ' ' || r == 0x7f }

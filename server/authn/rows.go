@@ -39,7 +39,7 @@ func tokensOf(ctx context.Context, db *store.DB, tenant, kind string) ([]*token,
 	if err != nil {
 		return nil, fmt.Errorf("tokens of %s: %w", tenant, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells
 	var all []*token
 	for rows.Next() {
 		t, err := scanToken(rows)

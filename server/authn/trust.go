@@ -63,21 +63,9 @@ func templateOf(cluster string) string {
 // validate checks a rule with its defaults filled in. Error: validation_error.
 func (r TrustRule) validate() error {
 	wrong := map[string]string{}
+	r.checkSelector(wrong)
 	if n := len(r.Name); n == 0 || n > 128 || strings.ContainsFunc(r.Name, notPrintable) {
 		wrong["name"] = "1 to 128 printable characters"
-	}
-	if !validLabel(r.Cluster) {
-		wrong["cluster"] = "a DNS label"
-	}
-	if r.Namespace != "" && !validLabel(r.Namespace) {
-		wrong["namespace"] = "a DNS label, or empty for every namespace"
-	}
-	switch {
-	case r.ServiceAccount == "":
-	case !validSubdomain(r.ServiceAccount):
-		wrong["service_account"] = "a DNS name, or empty for every ServiceAccount"
-	case r.Namespace == "":
-		wrong["namespace"] = "needed beside service_account: whoever owns a namespace may name a ServiceAccount as he likes"
 	}
 	if why := r.checkIdentity(); why != "" {
 		wrong["identity"] = why
@@ -94,6 +82,23 @@ func (r TrustRule) validate() error {
 		return fault.Validation(wrong)
 	}
 	return nil
+}
+
+// checkSelector finds what is wrong with the workloads the rule names.
+func (r TrustRule) checkSelector(wrong map[string]string) {
+	if !validLabel(r.Cluster) {
+		wrong["cluster"] = "a DNS label"
+	}
+	if r.Namespace != "" && !validLabel(r.Namespace) {
+		wrong["namespace"] = "a DNS label, or empty for every namespace"
+	}
+	switch {
+	case r.ServiceAccount == "":
+	case !validSubdomain(r.ServiceAccount):
+		wrong["service_account"] = "a DNS name, or empty for every ServiceAccount"
+	case r.Namespace == "":
+		wrong["namespace"] = "needed beside service_account: whoever owns a namespace may name a ServiceAccount as he likes"
+	}
 }
 
 // checkIdentity says what is wrong with the identity, "" if nothing is.

@@ -13,7 +13,7 @@ import (
 const trustColumns = `tenant, id, name, cluster, namespace, service_account, identity, scopes, life_seconds, owner, created_at`
 
 func scanTrustRules(rows *sql.Rows) ([]TrustRule, error) {
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells
 	var all []TrustRule
 	for rows.Next() {
 		var r TrustRule

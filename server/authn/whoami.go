@@ -52,12 +52,13 @@ func (s *Service) introspect(ctx context.Context, tenant, bearer string, now tim
 		return none, "", nil
 	}
 	t, err := tokenByHash(ctx, s.db, sum)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	if errors.Is(err, sql.ErrNoRows) {
 		return none, "", nil
-	case err != nil:
+	}
+	if err != nil {
 		return none, "", fault.Unavailable(err, "tokens cannot be checked now")
-	case t.tenant != tenant || t.usable(now) != nil:
+	}
+	if live := t.usable(now) == nil; t.tenant != tenant || !live {
 		return none, "", nil
 	}
 	expires, issued := vaultapi.AtMicros(t.expiresAt), vaultapi.AtMicros(t.createdAt)

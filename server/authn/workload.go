@@ -58,10 +58,10 @@ func validLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
-	})
+	return strings.Trim(s, lowerAlphanumeric+"-") == ""
 }
+
+const lowerAlphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 // validSubdomain is labels joined by dots: what a ServiceAccount may be called.
 func validSubdomain(s string) bool {

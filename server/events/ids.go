@@ -2,16 +2,15 @@ package events
 
 import (
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/binary"
 	"strings"
 	"time"
 )
 
-var (
-	// crockford is the alphabet of ULIDs: ids sort by time.
-	crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
-	lower     = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+// Alphabets of ids, 32 characters each. That of ULIDs keeps their order by time.
+const (
+	crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	lower     = "abcdefghijklmnopqrstuvwxyz234567"
 )
 
 // newEventID makes evt_ and 26 characters: a millisecond and 80 random bits, as a ULID has them.
@@ -25,7 +24,21 @@ func newEventID(at time.Time) string {
 		wide[i] |= octet >> 2
 		wide[i+1] = octet << 6
 	}
-	return "evt_" + crockford.EncodeToString(wide[:])[:26]
+	return "evt_" + spelled(wide[:], crockford, 26)
+}
+
+// spelled writes n characters of five bits each.
+func spelled(bits []byte, alphabet string, n int) string {
+	text := make([]byte, n)
+	for i := range text {
+		at := 5 * i
+		pair := uint16(bits[at/8]) << 8
+		if at/8+1 < len(bits) {
+			pair |= uint16(bits[at/8+1])
+		}
+		text[i] = alphabet[pair>>(11-at%8)&31]
+	}
+	return string(text)
 }
 
 const subscriptionPrefix = "sub_"
@@ -34,11 +47,11 @@ const subscriptionPrefix = "sub_"
 func newSubscriptionID() string {
 	var b [15]byte
 	_, _ = rand.Read(b[:])
-	return subscriptionPrefix + lower.EncodeToString(b[:])
+	return subscriptionPrefix + spelled(b[:], lower, 24)
 }
 
 // isSubscriptionID tells whether s could have come from newSubscriptionID.
 func isSubscriptionID(s string) bool {
 	rest, ok := strings.CutPrefix(s, subscriptionPrefix)
-	return ok && len(rest) == 24 && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") == ""
+	return ok && len(rest) == 24 && strings.Trim(rest, lower) == ""
 }

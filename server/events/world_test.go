@@ -194,14 +194,6 @@ func paths(p vaultapi.Poll) []string {
 	return got
 }
 
-func ids(p vaultapi.Poll) []string {
-	var got []string
-	for _, e := range p.Events {
-		got = append(got, e.EventID)
-	}
-	return got
-}
-
 // recorder keeps audit entries in memory.
 type recorder struct {
 	mu      sync.Mutex

@@ -22,7 +22,7 @@ type call struct {
 
 // endpoint is a row's handler with its types behind it.
 type endpoint interface {
-	serve(s *Server, x *exchange)
+	serve(ctx context.Context, s *Server, x *exchange)
 	// types are the input and the output, for the OpenAPI document.
 	types() (in, out reflect.Type)
 	mediaType() string
@@ -80,24 +80,23 @@ func (e *typed[In, Out]) types() (in, out reflect.Type) {
 func (e *typed[In, Out]) mediaType() string { return cmp.Or(e.media, mediaJSON) }
 
 // enter is what every routed request goes through: rate limit, authentication, tenant.
-func (s *Server) enter(x *exchange, row *route) {
+func (s *Server) enter(ctx context.Context, x *exchange, row *route) {
 	x.row = row
 	s.metrics.entered(row)
-	v, err := s.admit(x)
+	v, err := s.admit(ctx, x)
 	if err != nil || !v.ok {
-		s.refuse(x, v, err)
+		s.refuse(ctx, x, v, err)
 		return
 	}
 	s.limitHeaders(x, v)
-	row.endpoint.serve(s, x)
+	row.endpoint.serve(ctx, s, x)
 }
 
 // admit finds out who calls and counts the call. A caller that is not known is counted by its source.
-func (s *Server) admit(x *exchange) (verdict, error) {
+func (s *Server) admit(ctx context.Context, x *exchange) (verdict, error) {
 	if x.row.anonymous {
 		return s.anonymous(x, x.row.rate), nil
 	}
-	ctx := x.r.Context()
 	bearer, err := authn.Bearer(x.r.Header["Authorization"])
 	if err != nil {
 		return s.anonymous(x, rateAnonymous), err
@@ -134,18 +133,18 @@ func wantedTenant(x *exchange) string {
 	return x.r.Header.Get(headerTenant)
 }
 
-func (e *typed[In, Out]) serve(s *Server, x *exchange) {
+func (e *typed[In, Out]) serve(ctx context.Context, s *Server, x *exchange) {
 	var in In
 	if err := e.bind(x, &in); err != nil {
-		s.reject(x, err)
+		s.reject(ctx, x, err)
 		return
 	}
-	out, err := e.run(x.r.Context(), &call{who: x.who, s: s, x: x}, in)
+	out, err := e.run(ctx, &call{who: x.who, s: s, x: x}, in)
 	if err != nil {
-		s.fail(x, err)
+		s.fail(ctx, x, err)
 		return
 	}
-	e.send(s, x, out)
+	e.send(ctx, s, x, out)
 }
 
 func (e *typed[In, Out]) bind(x *exchange, in *In) error {
@@ -168,7 +167,7 @@ func (e *typed[In, Out]) bind(x *exchange, in *In) error {
 }
 
 // send answers with the output, or with 304 when the caller holds it already.
-func (e *typed[In, Out]) send(s *Server, x *exchange, out Out) {
+func (e *typed[In, Out]) send(ctx context.Context, s *Server, x *exchange, out Out) {
 	status := x.row.successStatus()
 	if e.status != nil {
 		status = e.status(out)
@@ -182,7 +181,7 @@ func (e *typed[In, Out]) send(s *Server, x *exchange, out Out) {
 		return
 	}
 	if e.encode == nil {
-		s.sendJSON(x, status, out)
+		s.sendJSON(ctx, x, status, out)
 		return
 	}
 	buf := s.buffers.get()
@@ -191,12 +190,12 @@ func (e *typed[In, Out]) send(s *Server, x *exchange, out Out) {
 	s.buffers.put(buf)
 }
 
-func (s *Server) sendJSON(x *exchange, status int, out any) {
+func (s *Server) sendJSON(ctx context.Context, x *exchange, status int, out any) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(out); err != nil {
-		s.fail(x, fault.Internal(err, "answer of %s", x.row.id))
+		s.fail(ctx, x, fault.Internal(err, "answer of %s", x.row.id))
 		return
 	}
 	x.answer(status, mediaJSON, b.Bytes())

@@ -21,7 +21,7 @@ type batchAnswer struct {
 // (contract section 4).
 func (h secretHandlers) batchRead(ctx context.Context, c *call, in batchInput) (batchAnswer, error) {
 	asked := int64(len(in.Body.Paths))
-	if err := c.charge(rateReadSecrets, asked); err != nil {
+	if err := c.charge(ctx, rateReadSecrets, asked); err != nil {
 		return batchAnswer{}, err
 	}
 	b, err := h.service.BatchRead(ctx, c.who, in.Body)
@@ -56,12 +56,12 @@ func batchErrors(errors map[string]error) map[string]vaultapi.BatchError {
 const maxCharge = 100
 
 // charge counts n units of another category than the route's, all or none of them.
-func (c *call) charge(of category, n int64) error {
+func (c *call) charge(ctx context.Context, of category, n int64) error {
 	v := c.s.limiter.take(c.bucket(of), min(n, maxCharge), c.x.start)
 	if v.ok {
 		return nil
 	}
-	return c.s.record(c.x, c.s.limited(v))
+	return c.s.record(ctx, c.x, c.s.limited(v))
 }
 
 func (c *call) giveBack(of category, n int64) {

@@ -105,7 +105,7 @@ type echoed struct {
 // echo is an endpoint that says which row was picked, and for which path.
 type echo struct{}
 
-func (echo) serve(_ *Server, x *exchange) {
+func (echo) serve(_ context.Context, _ *Server, x *exchange) {
 	body, _ := json.Marshal(echoed{Row: x.row.id, Path: x.path})
 	x.answer(http.StatusOK, mediaJSON, body)
 }

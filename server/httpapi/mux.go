@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (s *Server) newMux() *http.ServeMux {
 		base, suffix, ok := strings.Cut(row.pattern, secretWildcard)
 		if !ok {
 			mux.Handle(row.method+" "+row.pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				s.enter(exchangeOf(w, r), row)
+				s.enter(r.Context(), exchangeOf(w, r), row)
 			}))
 			continue
 		}
@@ -63,10 +64,10 @@ func (s *Server) nowhere(w http.ResponseWriter, r *http.Request) {
 			allowed = append(allowed, method)
 		}
 	}
-	s.noRoute(x, allowed)
+	s.noRoute(r.Context(), x, allowed)
 }
 
-func (s *Server) noRoute(x *exchange, allowed []string) {
+func (s *Server) noRoute(ctx context.Context, x *exchange, allowed []string) {
 	err := routeNotFound()
 	if len(allowed) > 0 {
 		if slices.Contains(allowed, http.MethodGet) {
@@ -75,7 +76,7 @@ func (s *Server) noRoute(x *exchange, allowed []string) {
 		x.Header().Set("Allow", strings.Join(allowed, ", "))
 		err = fault.NotFound(fault.CodeMethodNotAllowed, "this route does not take this method")
 	}
-	s.refuse(x, s.anonymous(x, rateAnonymous), err)
+	s.refuse(ctx, x, s.anonymous(x, rateAnonymous), err)
 }
 
 func methods() []string {
@@ -108,7 +109,7 @@ func (t *wildRoutes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.path = path
 	if row := t.find(method, suffix); row != nil {
-		t.s.enter(x, row)
+		t.s.enter(r.Context(), x, row)
 		return
 	}
 	var allowed []string
@@ -120,7 +121,7 @@ func (t *wildRoutes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	t.s.noRoute(x, allowed)
+	t.s.noRoute(r.Context(), x, allowed)
 }
 
 // split takes the suffix off, below patterns that have any.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -42,11 +43,11 @@ func statusOf(f *fault.Error) int {
 }
 
 // fail answers with the envelope of an error. The private cause goes to the log and nowhere else.
-func (s *Server) fail(x *exchange, err error) {
+func (s *Server) fail(ctx context.Context, x *exchange, err error) {
 	f := fault.From(err)
 	status := statusOf(f)
 	if status >= http.StatusInternalServerError {
-		s.log.ErrorContext(x.r.Context(), "request failed", "request_id", x.requestID, "code", f.Code, "error", f.Error())
+		s.log.ErrorContext(ctx, "request failed", "request_id", x.requestID, "code", f.Code, "error", f.Error())
 	}
 	h := x.Header()
 	switch status {

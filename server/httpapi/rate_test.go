@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -166,5 +167,34 @@ func BenchmarkTake(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.take(key, 1, now)
+	}
+}
+
+// A batch counts against reads too, all of it or nothing, and paths without an answer are given back.
+func TestCharge(t *testing.T) {
+	f := newFixture(t, Config{Limits: Limits{PerMinute: map[string]int{"read_secrets": 5}}}, func(s *Server) []route {
+		return []route{{method: "POST", pattern: "/v1/secrets/batch", id: "batchRead", group: groupSecrets, scope: "secrets:read", rate: rateBatchRead, action: "read",
+			endpoint: handle(func(ctx context.Context, c *call, in batchInput) (nothing, error) {
+				n := int64(len(in.Body.Paths))
+				if err := c.charge(ctx, rateReadSecrets, n); err != nil {
+					return nothing{}, err
+				}
+				c.giveBack(rateReadSecrets, n-1)
+				return nothing{}, nil
+			})}}
+	})
+	for i, want := range []int{200, 200, 200, 429} {
+		w := f.do(t, "POST", "/v1/secrets/batch", `{"paths":["a","b","c"]}`)
+		if w.Code != want {
+			t.Errorf("batch %d: %d %s", i, w.Code, w.Body)
+		}
+		if want == 429 {
+			if e := envelope(t, w); e.Details["category"] != "read_secrets" || w.Header().Get("Retry-After") == "" || f.edge.last(t).Action != "rate_limited" {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if w := f.do(t, "POST", "/v1/secrets/batch", `{"paths":["a","b"]}`); w.Code != http.StatusOK {
+		t.Errorf("two that still fit: %d", w.Code)
 	}
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,10 +62,10 @@ func newServer(c Config, auth Authenticator, edge Edge, system System, build fun
 // ServeHTTP answers one request: gate, mux, adapter.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.open(w, r)
-	defer s.close(x)
+	defer s.close(r.Context(), x)
 	p, err := pass(r.URL.EscapedPath())
 	if err != nil {
-		s.refuse(x, s.anonymous(x, rateAnonymous), err)
+		s.refuse(r.Context(), x, s.anonymous(x, rateAnonymous), err)
 		return
 	}
 	x.tenant = p.tenant
@@ -85,10 +86,10 @@ func withPath(r *http.Request, p passage) *http.Request {
 
 // close counts the answer and turns a panic into an internal error. Neither log nor answer shows the panic's
 // value unless the Go runtime made it: it could hold a secret.
-func (s *Server) close(x *exchange) {
+func (s *Server) close(ctx context.Context, x *exchange) {
 	p := recover()
 	if p != nil {
-		s.panicked(x, p)
+		s.panicked(ctx, x, p)
 	}
 	s.metrics.answered(x, s.now().Sub(x.start))
 	if p != nil && x.status != http.StatusInternalServerError {
@@ -96,33 +97,35 @@ func (s *Server) close(x *exchange) {
 	}
 }
 
-func (s *Server) panicked(x *exchange, p any) {
+func (s *Server) panicked(ctx context.Context, x *exchange, p any) {
 	var known runtime.Error
 	what := fmt.Sprintf("%T", p)
 	if err, ok := p.(error); ok && errors.As(err, &known) {
 		what = known.Error()
 	}
-	s.log.Error("panic", "request_id", x.requestID, "panic", what, "stack", string(debug.Stack()))
+	s.log.ErrorContext(ctx, "panic", "request_id", x.requestID, "panic", what, "stack", string(debug.Stack()))
 	if x.status == 0 {
-		s.fail(x, fault.New(fault.KindInternal, fault.CodeInternal, "internal error"))
+		s.fail(ctx, x, fault.New(fault.KindInternal, fault.CodeInternal, "internal error"))
 	}
 }
 
 // refuse answers a request that got no further than the edge; an empty bucket goes before other reasons.
-func (s *Server) refuse(x *exchange, v verdict, err error) {
+func (s *Server) refuse(ctx context.Context, x *exchange, v verdict, err error) {
 	s.limitHeaders(x, v)
 	if !v.ok {
 		err = s.limited(v)
 	}
-	s.reject(x, err)
+	s.reject(ctx, x, err)
 }
 
 // reject records and answers a refusal at the edge.
-func (s *Server) reject(x *exchange, err error) { s.fail(x, s.record(x, err)) }
+func (s *Server) reject(ctx context.Context, x *exchange, err error) {
+	s.fail(ctx, x, s.record(ctx, x, err))
+}
 
 // record writes a refusal at the edge into the audit trail and returns what the caller may be told: the refusal,
 // or nothing of it if it could not be recorded.
-func (s *Server) record(x *exchange, err error) error {
+func (s *Server) record(ctx context.Context, x *exchange, err error) error {
 	f := fault.From(err)
 	e := guard.Entry{
 		Tenant: x.who.Tenant, Time: x.start, Action: edgeAction(f), IdentityType: x.who.Type, IdentityID: x.who.ID,
@@ -134,7 +137,7 @@ func (s *Server) record(x *exchange, err error) error {
 	if x.source.IsValid() {
 		e.SourceIP = x.source.String()
 	}
-	if rerr := s.edge.Record(x.r.Context(), e); rerr != nil {
+	if rerr := s.edge.Record(ctx, e); rerr != nil {
 		return fault.Unavailable(rerr, "the audit trail cannot be written now; nothing is answered without it")
 	}
 	return err

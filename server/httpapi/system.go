@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"runtime"
 	"sync"
@@ -28,7 +29,7 @@ const (
 
 const (
 	mediaJSON       = "application/json"
-	mediaPrometheus = string(expfmt.FmtText)
+	mediaPrometheus = "text/plain; version=0.0.4; charset=utf-8"
 )
 
 type systemHandlers struct {
@@ -56,7 +57,7 @@ func systemRoutes(h systemHandlers) []route {
 			endpoint: handle(h.metrics).withEncoding(appendBytes).withMedia(mediaPrometheus)},
 		{method: http.MethodGet, pattern: "/v1/openapi.json", id: "openapi", summary: "This API as an OpenAPI 3.1 document",
 			group: groupSystem, scope: scopeNone, rate: rateAnonymous, action: actionNone,
-			endpoint: handle(h.openapi()).withEncoding(appendBytes).withWireType(anyObject{})},
+			endpoint: handle(h.openapi()).withEncoding(appendBytes).withWireType(openAPIDocument{})},
 	}
 }
 
@@ -152,6 +153,14 @@ func (h systemHandlers) metrics(_ context.Context, c *call, _ noInput) (document
 		}
 	}
 	return b.Bytes(), nil
+}
+
+// openAPIDocument is what the answer of openapi looks like.
+type openAPIDocument struct {
+	OpenAPI    string          `json:"openapi"`
+	Info       json.RawMessage `json:"info"`
+	Paths      json.RawMessage `json:"paths"`
+	Components json.RawMessage `json:"components"`
 }
 
 // openapi makes the document once, when it is first asked for.

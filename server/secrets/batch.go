@@ -27,16 +27,16 @@ func (s *Service) BatchRead(ctx context.Context, who guard.Caller, in vaultapi.B
 	if err := s.checkBatch(ctx, who, a, in); err != nil {
 		return Batch[Secret]{}, err
 	}
-	b := newBatching(in)
-	allowed := s.allowed(ctx, who, a, b.paths)
+	b := newBatching(who, a, in)
+	allowed := s.allowed(ctx, b)
 	b.cut(func(path string) bool { return allowed[path] })
 	rows, revision, err := s.rows(ctx, who.Tenant, kept(b.paths, allowed), version)
 	if err != nil {
-		return refused[Batch[Secret]](ctx, s.guard, who, guard.Access{Action: a.Action, Scope: a.Scope}, err)
+		return refused[Batch[Secret]](ctx, s.guard, who, b.whole(), err)
 	}
 	now := s.guard.Now()
 	b.cut(func(path string) bool { return readable(rows[path], path, version, now) == nil })
-	return run(ctx, s, who, a, b, func(c *guard.Call, path string) (Secret, error) {
+	return run(ctx, s.guard, b, func(c *guard.Call, path string) (Secret, error) {
 		c.Saw(revision)
 		return s.open(ctx, c, path, version, rows[path])
 	})
@@ -79,17 +79,17 @@ func (s *Service) BatchMetadata(ctx context.Context, who guard.Caller, in vaulta
 			return Batch[vaultapi.SecretInfo]{}, err
 		}
 	}
-	b := newBatching(in)
-	allowed := s.allowed(ctx, who, a, b.paths)
+	b := newBatching(who, a, in)
+	allowed := s.allowed(ctx, b)
 	b.cut(func(path string) bool { return allowed[path] })
 	found, revision, err := describe(ctx, s.db, who.Tenant, s.guard.Now(), kept(b.paths, allowed))
 	if err != nil {
-		return refused[Batch[vaultapi.SecretInfo]](ctx, s.guard, who, guard.Access{Action: a.Action, Scope: a.Scope}, err)
+		return refused[Batch[vaultapi.SecretInfo]](ctx, s.guard, who, b.whole(), err)
 	}
 	for glob, err := range globs {
 		b.malformed[glob] = err
 	}
-	return run(ctx, s, who, a, b, func(c *guard.Call, path string) (vaultapi.SecretInfo, error) {
+	return run(ctx, s.guard, b, func(c *guard.Call, path string) (vaultapi.SecretInfo, error) {
 		c.Saw(revision)
 		info, ok := found[path]
 		if !ok {
@@ -120,11 +120,11 @@ func (s *Service) checkBatch(ctx context.Context, who guard.Caller, a guard.Acce
 }
 
 // allowed tells on which paths the call will be let through, so that only these are read.
-func (s *Service) allowed(ctx context.Context, who guard.Caller, a guard.Access, paths []string) map[string]bool {
-	allowed := make(map[string]bool, len(paths))
-	for _, path := range paths {
+func (s *Service) allowed(ctx context.Context, b *batching) map[string]bool {
+	allowed, a := make(map[string]bool, len(b.paths)), b.access
+	for _, path := range b.paths {
 		a.Path = path
-		_, err := s.guard.Check(ctx, who, a, 0)
+		_, err := s.guard.Check(ctx, b.who, a, 0)
 		allowed[path] = err == nil
 	}
 	return allowed
@@ -136,13 +136,15 @@ func kept(paths []string, keep map[string]bool) []string {
 
 // batching is a batch under way: the paths to work on, each once, and those that are none.
 type batching struct {
+	who       guard.Caller
+	access    guard.Access // to each path
 	paths     []string
 	malformed map[string]error
 	failFast  bool
 }
 
-func newBatching(in vaultapi.BatchRequest) *batching {
-	b := &batching{malformed: map[string]error{}, failFast: in.Options.FailFast}
+func newBatching(who guard.Caller, a guard.Access, in vaultapi.BatchRequest) *batching {
+	b := &batching{who: who, access: a, malformed: map[string]error{}, failFast: in.Options.FailFast}
 	seen := make(map[string]bool, len(in.Paths))
 	for _, text := range in.Paths {
 		if seen[text] {
@@ -169,20 +171,24 @@ func (b *batching) cut(well func(path string) bool) {
 	}
 }
 
+// whole is access to no path in particular, which the scope alone decides.
+func (b *batching) whole() guard.Access {
+	return guard.Access{Action: b.access.Action, Scope: b.access.Scope}
+}
+
 // run works on the paths of a batch and gathers the outcomes.
-func run[T any](ctx context.Context, s *Service, who guard.Caller, a guard.Access, b *batching, work func(*guard.Call, string) (T, error)) (Batch[T], error) {
+func run[T any](ctx context.Context, g *guard.Guard, b *batching, work func(*guard.Call, string) (T, error)) (Batch[T], error) {
 	out := Batch[T]{Secrets: make(map[string]T, len(b.paths)), Errors: map[string]error{}}
 	for path, err := range b.malformed {
 		out.Errors[path] = err
 	}
 	if len(b.paths) == 0 {
-		only := guard.Access{Action: a.Action, Scope: a.Scope}
-		return guard.Do(ctx, s.guard, who, only, func(c *guard.Call) (Batch[T], error) {
+		return guard.Do(ctx, g, b.who, b.whole(), func(c *guard.Call) (Batch[T], error) {
 			c.Note("malformed", len(b.malformed))
 			return out, nil
 		})
 	}
-	outcomes, err := guard.DoMany(ctx, s.guard, who, a, b.paths, work)
+	outcomes, err := guard.DoMany(ctx, g, b.who, b.access, b.paths, work)
 	if err != nil {
 		return Batch[T]{}, err
 	}

@@ -12,8 +12,8 @@ const (
 )
 
 // cache keeps newest versions, sealed, where this process is the only writer: what is forgotten after a
-// COMMIT and before its caller is answered is never stale. Least recently read rows go first. The nil
-// cache keeps nothing.
+// COMMIT and before its caller is answered is never stale. So whatever changes secrets or their versions goes
+// through Service. Least recently read rows go first. The nil cache keeps nothing.
 type cache struct {
 	seed   maphash.Seed
 	shards [cacheShards]shard

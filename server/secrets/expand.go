@@ -58,12 +58,8 @@ func (s *Service) covered(ctx context.Context, who guard.Caller, glob string, li
 		if w.full() || w.stopped != "" {
 			return nil, invalid("paths", "this glob covers too many secrets for one batch: list them by prefix")
 		}
-		paths := make([]string, len(w.page))
-		for i, row := range w.page {
-			paths[i] = row.path
-		}
-		c.Note("returned", len(paths))
-		return paths, nil
+		c.Note("returned", len(w.page))
+		return w.paths(), nil
 	})
 }
 

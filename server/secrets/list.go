@@ -26,7 +26,8 @@ type ListQuery struct {
 
 // List gives the secrets on whose paths who holds permission list, in the order of their paths: no call is
 // refused for want of it (contract OC-25). A page may be short, even empty, and still have more behind it,
-// because the scan is bounded. Expired secrets are listed, deleted ones are not.
+// because the scan is bounded. Expired secrets are listed, deleted ones are not. Maps and lists of the items
+// are shared: do not change them.
 func (s *Service) List(ctx context.Context, who guard.Caller, q ListQuery) (vaultapi.SecretList, error) {
 	a := guard.Access{Action: ActionList, Scope: ScopeList}
 	return guard.Do(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.SecretList, error) {
@@ -59,7 +60,7 @@ type window struct {
 	allowed  func(path string) bool
 	ranges   []policy.Range
 
-	page     []listed
+	page     []*listed
 	examined int
 	queries  int
 	stopped  string // position at which the bounds of the scan ended it; "": it came to the end
@@ -106,9 +107,9 @@ func (w *window) chunk() int {
 }
 
 // take looks at one row.
-func (w *window) take(row listed) {
+func (w *window) take(row *listed) {
 	w.examined++
-	if !w.full() && row.deleted == nil && strings.HasPrefix(row.path, w.prefix) && w.allowed(row.path) {
+	if path := row.info.Path; !w.full() && !row.deleted && strings.HasPrefix(path, w.prefix) && w.allowed(path) {
 		w.page = append(w.page, row)
 	}
 }
@@ -134,25 +135,25 @@ func (s *Service) page(ctx context.Context, c *guard.Call, q ListQuery, w *windo
 }
 
 func (s *Service) items(ctx context.Context, c *guard.Call, w *window) ([]vaultapi.SecretInfo, error) {
-	paths := make([]string, len(w.page))
-	for i := range w.page {
-		paths[i] = w.page[i].path
-	}
-	used, err := usageRows(ctx, s.db, w.tenant, day(c.Now()), paths)
+	used, err := usageRows(ctx, s.db, w.tenant, day(c.Now()), w.paths())
 	if err != nil {
 		return nil, err
 	}
 	items := make([]vaultapi.SecretInfo, len(w.page))
-	for i := range w.page {
-		info, err := w.page[i].info("")
-		if err != nil {
-			return nil, err
-		}
+	for i, row := range w.page {
+		items[i] = row.info
 		if !w.metadata {
-			info.Metadata = nil
+			items[i].Metadata = nil
 		}
-		used[info.Path].show(&info)
-		items[i] = info
+		used[row.info.Path].show(&items[i])
 	}
 	return items, nil
+}
+
+func (w *window) paths() []string {
+	paths := make([]string, len(w.page))
+	for i, row := range w.page {
+		paths[i] = row.info.Path
+	}
+	return paths
 }

@@ -1,10 +1,12 @@
 package secrets_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -268,5 +270,52 @@ func TestListPrefixMustBeTheBeginningOfAPath(t *testing.T) {
 			_, err := w.List(t.Context(), root, secrets.ListQuery{Limit: 1, Prefix: prefix})
 			wantFault(t, err, fault.CodeInvalidPath)
 		}
+	})
+}
+
+// TestAListSeesWhatWasAnsweredBefore: whatever is in memory.
+func TestAListSeesWhatWasAnsweredBefore(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		ctx, stop := context.WithCancel(t.Context())
+		var readers sync.WaitGroup
+		for range 2 {
+			readers.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := w.List(context.Background(), root, all); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		see := func(what string, want ...string) {
+			t.Helper()
+			list, err := w.List(t.Context(), root, all)
+			if got := pathsOf(list.Secrets); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %q, %v, want %q", what, got, err, want)
+			}
+		}
+		for range 10 {
+			w.mustWrite(t, "a", value(`{}`))
+			see("written", "a")
+			w.mustWrite(t, "b", value(`{}`))
+			see("written", "a", "b")
+			if _, err := w.UpdateMetadata(t.Context(), root, at(t, "b"), vaultapi.MetadataPatch{Metadata: map[string]any{"tags": []any{"x"}}}); err != nil {
+				t.Fatal(err)
+			}
+			if list, err := w.List(t.Context(), root, all); err != nil || !slices.Equal(list.Secrets[1].Tags, []string{"x"}) {
+				t.Errorf("tags %v, %v", list.Secrets, err)
+			}
+			w.mustDelete(t, "a", false)
+			see("deleted", "b")
+			if _, err := w.Restore(t.Context(), root, at(t, "a")); err != nil {
+				t.Fatal(err)
+			}
+			see("restored", "a", "b")
+			w.mustDelete(t, "a", true)
+			w.mustDelete(t, "b", true)
+			see("deleted for good")
+		}
+		stop()
+		readers.Wait()
 	})
 }

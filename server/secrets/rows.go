@@ -76,7 +76,7 @@ func versionRows(ctx context.Context, db *store.DB, tenant string, paths []strin
 		which, fixed = "$2", append(fixed, version)
 	}
 	query := func(in string) string { return fmt.Sprintf(queryVersions, in, which) }
-	err := eachOf(ctx, db, query, fixed, paths, func(s scanner) error {
+	err := eachOf(ctx, db, manyPaths{query, fixed, paths}, func(s scanner) error {
 		row, rev, err := scanVersion(s)
 		revision = max(revision, rev)
 		if err == nil && row != nil {
@@ -142,7 +142,7 @@ WHERE h.tenant = $1 AND h.deleted_at IS NULL AND h.path IN (%s)`
 func describedRows(ctx context.Context, q querier, tenant string, paths []string) (map[string]described, error) {
 	found := make(map[string]described, len(paths))
 	query := func(in string) string { return fmt.Sprintf(queryDescribed, in) }
-	err := eachOf(ctx, q, query, []any{tenant}, paths, func(s scanner) error {
+	err := eachOf(ctx, q, manyPaths{query, []any{tenant}, paths}, func(s scanner) error {
 		var d described
 		err := s.Scan(append([]any{&d.uid, &d.versions, &d.revision}, d.dest()...)...)
 		found[d.path] = d
@@ -165,7 +165,7 @@ FROM secret_reads WHERE tenant = $1 AND path IN (%s) GROUP BY path`
 func usageRows(ctx context.Context, q querier, tenant string, today int64, paths []string) (map[string]usage, error) {
 	found := make(map[string]usage, len(paths))
 	query := func(in string) string { return fmt.Sprintf(queryUsage, in) }
-	err := eachOf(ctx, q, query, []any{tenant, today - usageDays + 1}, paths, func(s scanner) error {
+	err := eachOf(ctx, q, manyPaths{query, []any{tenant, today - usageDays + 1}, paths}, func(s scanner) error {
 		var path string
 		var u usage
 		err := s.Scan(&path, &u.reads, &u.last)
@@ -209,20 +209,26 @@ func reading(err error) error {
 	return fmt.Errorf("read secrets: %w", err)
 }
 
-// eachOf runs a query for many paths, some at a time. It has few texts, so that prepared ones are found
-// again, and few arguments, which the SQLite driver looks up one by one. fixed come before the paths.
-func eachOf(ctx context.Context, q querier, query func(in string) string, fixed []any, paths []string, take func(scanner) error) error {
-	for chunk := range slices.Chunk(paths, pathsPerQuery) {
+// manyPaths is a query for many paths: its text for a list of placeholders, and the arguments before them.
+type manyPaths struct {
+	query func(in string) string
+	fixed []any
+	paths []string
+}
+
+// eachOf runs a query for some paths at a time. It has few texts, so that prepared ones are found again, and
+// few arguments, which the SQLite driver looks up one by one.
+func eachOf(ctx context.Context, q querier, m manyPaths, take func(scanner) error) error {
+	for chunk := range slices.Chunk(m.paths, pathsPerQuery) {
 		width := pathsPerQuery
 		if len(chunk) == 1 {
 			width = 1
 		}
-		args := make([]any, len(fixed), len(fixed)+width)
-		copy(args, fixed)
+		args := slices.Grow(slices.Clone(m.fixed), width)
 		for i := range width {
 			args = append(args, chunk[min(i, len(chunk)-1)]) // the last one again: IN takes it once
 		}
-		if err := each(ctx, q, query(placeholders(len(fixed)+1, width)), args, take); err != nil {
+		if err := each(ctx, q, m.query(placeholders(len(m.fixed)+1, width)), args, take); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/scailabs/scaivault/internal/policy"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 // Bounds of the scan behind one page: what the caller may not list costs no more than this.
@@ -15,10 +16,20 @@ const (
 	maxQueries  = 64
 )
 
-// listed is a row of a list. position is where the list goes on behind it.
+// listed is a row of a list. position is where the list goes on behind it. Rows are shared: they do not change.
 type listed struct {
-	head
+	info     vaultapi.SecretInfo
+	deleted  bool
 	position string
+}
+
+func scanListed(row scanner, position func(*head) string) (listed, error) {
+	var h head
+	if err := row.Scan(h.dest()...); err != nil {
+		return listed{}, err
+	}
+	info, err := h.info("")
+	return listed{info: info, deleted: h.deleted != nil, position: position(&h)}, err
 }
 
 // end is behind every path: no character of a path is as high.
@@ -50,20 +61,27 @@ func (s *Service) scanPaths(ctx context.Context, w *window) error {
 	return nil
 }
 
-// scanRange runs one query. It returns the last path it gave, and whether there may be more behind it.
+// scanRange takes the rows of one query. It returns the last path, and whether there may be more behind it.
 func (s *Service) scanRange(ctx context.Context, w *window, from, to string) (last string, more bool, err error) {
-	size, n := w.chunk(), 0
-	err = each(ctx, s.db, queryPaths, []any{w.tenant, from, to, size}, func(row scanner) error {
-		var l listed
-		if err := row.Scan(l.dest()...); err != nil {
+	of := span{from, to, w.chunk()}
+	rows, known, ticket := s.pages.get(w.tenant, of)
+	if !known {
+		rows = make([]listed, 0, 16)
+		err = each(ctx, s.db, queryPaths, []any{w.tenant, from, to, of.size}, func(row scanner) error {
+			l, err := scanListed(row, func(h *head) string { return following(h.path) })
+			rows = append(rows, l)
 			return err
+		})
+		if err != nil {
+			return "", false, err
 		}
-		n++
-		last, l.position = l.path, following(l.path)
-		w.take(l)
-		return nil
-	})
-	return last, n == size, err
+		s.pages.put(w.tenant, of, rows, ticket)
+	}
+	for i := range rows {
+		w.take(&rows[i])
+		last = rows[i].info.Path
+	}
+	return last, len(rows) == of.size, nil
 }
 
 // clip cuts a range to the paths that begin with prefix and do not come before start.
@@ -101,14 +119,13 @@ func (s *Service) scanExpiring(ctx context.Context, w *window) error {
 		size, n := w.chunk(), 0
 		args := []any{w.tenant, w.now.UnixMicro(), w.until.UnixMicro(), at, path, size}
 		err = each(ctx, s.db, queryExpiring, args, func(row scanner) error {
-			var l listed
-			if err := row.Scan(l.dest()...); err != nil {
+			l, err := scanListed(row, func(h *head) string { return fmt.Sprintf("%d %s", *h.expires, h.path) })
+			if err != nil {
 				return err
 			}
 			n++
-			position = fmt.Sprintf("%d %s", *l.expires, l.path)
-			l.position = position
-			w.take(l)
+			position = l.position
+			w.take(&l)
 			return nil
 		})
 		if err != nil || w.full() || n < size {

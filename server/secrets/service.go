@@ -49,7 +49,7 @@ type Deps struct {
 	Guard      *guard.Guard
 	Keys       *seal.Keyring
 	Retention  time.Duration // of soft-deleted secrets; 0: DefaultRetention
-	CacheBytes int64         // of sealed rows kept in memory where this process is the only writer; 0: 64 MiB, negative: none
+	CacheBytes int64         // of sealed rows kept in memory where this process is the only writer; 0: 64 MiB, negative: no rows nor pages of lists
 }
 
 // Service owns versioned secrets. Every method authorises and audits first; each is one use case.
@@ -59,6 +59,7 @@ type Service struct {
 	keys      *seal.Keyring
 	retention time.Duration
 	cache     *cache
+	pages     *pages
 }
 
 // New makes the service.
@@ -71,7 +72,7 @@ func New(d Deps) *Service {
 		d.CacheBytes = defaultCacheBytes
 	}
 	if d.DB.Exclusive() && d.CacheBytes > 0 {
-		s.cache = newCache(d.CacheBytes)
+		s.cache, s.pages = newCache(d.CacheBytes), newPages()
 	}
 	return s
 }

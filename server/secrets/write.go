@@ -105,9 +105,12 @@ func (s *Service) place(c *guard.Call, path string, d draft) (head, error) {
 	return head{}, fault.Internal(errors.New("made and removed again and again"), "secret %s", path)
 }
 
-// forget drops what the cache holds of a path once the change is committed.
+// forget drops what is in memory of a path once the change is committed.
 func (s *Service) forget(tx *store.Tx, tenant, path string) {
 	if s.cache != nil {
-		tx.AfterCommit(func() { s.cache.forget(tenant, path) })
+		tx.AfterCommit(func() {
+			s.cache.forget(tenant, path)
+			s.pages.forget(tenant)
+		})
 	}
 }

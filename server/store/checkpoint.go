@@ -18,13 +18,14 @@ const (
 type checkpointer struct {
 	db    *DB
 	pool  *sql.DB
+	large int64 // pages from which on the writer pauses
 	pages int64 // length of the log when last looked at
 	seen  int64 // commits at that time
 }
 
 // checkpoint works until ctx ends, and then empties the log, which the next start would have to read.
 func checkpoint(ctx context.Context, db *DB) {
-	c := &checkpointer{db: db}
+	c := &checkpointer{db: db, large: largeLog}
 	if err := c.open(ctx); err != nil {
 		db.options.Log.Error("checkpoints are off", slog.Any("error", err))
 		return
@@ -64,7 +65,7 @@ func (c *checkpointer) step(ctx context.Context) error {
 		return c.move(ctx, "TRUNCATE")
 	}
 	c.seen = commits
-	if err := c.move(ctx, "PASSIVE"); err != nil || c.pages < largeLog {
+	if err := c.move(ctx, "PASSIVE"); err != nil || c.pages < c.large {
 		return err
 	}
 	c.db.pause.Lock()

@@ -74,6 +74,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(ctx, d, o)
+}
+
+func open(ctx context.Context, d *dialect, o Options) (*DB, error) {
 	db := &DB{dialect: d, options: o, origin: rand.Text() + " "}
 	db.wakes.init()
 	if err := db.start(ctx); err != nil {

@@ -99,6 +99,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	if got := second.line(t); !strings.Contains(got, store.ErrInUse.Error()) {
 		t.Errorf("second process: %s", got)
 	}
+	_ = second.stdin.Close()
 	_ = second.Wait()
 	if err := first.stdin.Close(); err != nil {
 		t.Fatal(err)

@@ -119,6 +119,18 @@ func TestDiskFull(t *testing.T) {
 	if failed == 0 {
 		t.Fatal("the database was never full")
 	}
+	ignoring := db.Update(t.Context(), func(tx *store.Tx) error {
+		var err error
+		for err == nil { // until SQLite has rolled the transaction back by itself
+			_, err = tx.Exec("INSERT INTO meta (name, value) VALUES (hex(randomblob(16)), $1)", page)
+		}
+		_, _ = tx.Exec("UPDATE meta SET value = 'half' WHERE name = 'restore_epoch'")
+		return nil
+	})
+	var epoch string
+	if err := db.QueryRow(t.Context(), "SELECT value FROM meta WHERE name = 'restore_epoch'").Scan(&epoch); err != nil || ignoring == nil || epoch != "0" {
+		t.Errorf("closure that ignored the error: %v, it left %q, %v", ignoring, epoch, err)
+	}
 	if err := db.Ping(t.Context()); err != nil {
 		t.Errorf("reads fail while the disk is full: %v", err)
 	}

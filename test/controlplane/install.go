@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,8 +54,9 @@ func (p *Plane) ServiceAccountToken(ctx context.Context, namespace, name, audien
 	if err != nil {
 		return "", err
 	}
-	if out == "" {
+	token := strings.TrimSpace(out) // without a line end when it is no terminal that reads it
+	if token == "" {
 		return "", errors.New("kubectl printed no token")
 	}
-	return out[:len(out)-1], nil
+	return token, nil
 }

@@ -29,7 +29,7 @@ const startLimit = 60 * time.Second
 // Server is one scaivault-server process at a time, always at the same address.
 type Server struct {
 	URL  string // http://127.0.0.1:port
-	Data string // its data directory
+	Data string // directory of the log and, in vault/, of the embedded database
 	Log  string // file that all its runs append to
 	// Prefix is put before the server's command line, such as strace and its flags.
 	Prefix []string
@@ -38,9 +38,10 @@ type Server struct {
 	// Env is added to the environment.
 	Env []string
 
-	tb      testing.TB
-	command *exec.Cmd
-	exited  chan struct{}
+	tb       testing.TB
+	database []string // flags that name it
+	command  *exec.Cmd
+	exited   chan struct{}
 }
 
 var binary = sync.OnceValues(func() (string, error) {
@@ -64,6 +65,25 @@ func root() string {
 
 // New prepares a server with a data directory and a port of its own; Start runs it.
 func New(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	s := prepare(tb, args)
+	s.database = []string{"--data-dir", s.Vault()}
+	return s
+}
+
+// NewReplica prepares one of the servers that share a PostgreSQL database and a root key.
+func NewReplica(tb testing.TB, databaseURL, rootKeyFile string, args ...string) *Server {
+	tb.Helper()
+	s := prepare(tb, args)
+	s.database = []string{"--root-key-file", rootKeyFile}
+	s.Env = []string{"DATABASE_URL=" + databaseURL}
+	return s
+}
+
+// Vault is the data directory of a server on the embedded database.
+func (s *Server) Vault() string { return filepath.Join(s.Data, "vault") }
+
+func prepare(tb testing.TB, args []string) *Server {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -98,8 +118,8 @@ func (s *Server) Launch() error {
 		return err
 	}
 	line := append(append([]string{}, s.Prefix...), path, "--dev", "--dev-token", Token,
-		"--listen", s.URL[len("http://"):], "--data-dir", filepath.Join(s.Data, "vault"))
-	line = append(line, s.Args...)
+		"--listen", s.URL[len("http://"):])
+	line = append(append(line, s.database...), s.Args...)
 	s.exited = make(chan struct{})
 	started := make(chan error, 1)
 	go s.run(line, log, s.exited, started)
@@ -163,6 +183,16 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 	<-s.exited
 	s.command = nil
+}
+
+// Running tells whether the process has not ended.
+func (s *Server) Running() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // PID is the server's process id, or its tracer's where Prefix names one.

@@ -221,6 +221,35 @@ func finisherError(t *testing.T, open Opener) {
 	want(t, rows(t, c.DB), map[string]int64{"a": 1, "entry of a": 1, "entry of b": 1, "entry of c": 1})
 }
 
+// valuesTogether has a closure poison a batch of values, which then need one more commit and not one each.
+func valuesTogether(t *testing.T, open Opener) {
+	c := compose(t, open)
+	stage := c.NewStage("audit", func(tx *store.Tx, values []any) error {
+		for range values {
+			if err := add(tx, "entry"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	calls := make([]func() error, 20)
+	for i := range calls {
+		calls[i] = func() error { return c.Append(t.Context(), stage, i) }
+	}
+	before := c.Tried()
+	errs := c.batch(t, nil, append(calls, c.adding(t, "bad", errMine))...)
+	if !errors.Is(errs[20], errMine) {
+		t.Errorf("closure: %v", errs[20])
+	}
+	for _, err := range errs[:20] {
+		must(t, err)
+	}
+	want(t, rows(t, c.DB), map[string]int64{"entry": 20})
+	if n := c.Tried() - before; n != 2 { // the plug's, and the values'
+		t.Errorf("%d commits", n)
+	}
+}
+
 func stages(t *testing.T, open Opener) {
 	c := compose(t, open)
 	var got []string

@@ -27,6 +27,7 @@ func compose(t *testing.T, open Opener) *composer {
 	c := &composer{entered: make(chan struct{}), proceed: make(chan struct{})}
 	c.DB = open(t, func(o *store.Options) {
 		o.Lanes = 1
+		o.DirectURL = "" // a listener's first connection wakes everybody
 		o.BeforeCommit = c.hold
 	})
 	must(t, c.Update(t.Context(), scratch))

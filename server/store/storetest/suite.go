@@ -25,6 +25,7 @@ func Run(t *testing.T, open Opener) {
 		{"FallibleUndoesOnlyItself", fallible},
 		{"PanicPoisonsAndOthersSucceed", panics},
 		{"FinisherErrorHitsOnlyItsOwn", finisherError},
+		{"ValuesOfPoisonedBatchStayTogether", valuesTogether},
 		{"StagesFinishInOrder", stages},
 		{"NobodyIsAnsweredBeforeCommit", answeredAfterCommit},
 		{"FailedCommitKeepsNothing", commitFails},
