@@ -1,0 +1,155 @@
+package v1alpha1_test
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/test/controlplane"
+)
+
+const source = "sources: [{name: db, path: app/db}]\n"
+
+// The API server accepts what the documentation shows and refuses the rest with a message that says
+// what to do.
+func TestVaultSecretSchema(t *testing.T) {
+	refuse(t, "vaultsecrets", []schemaCase{
+		{name: "smallest", spec: source},
+		{name: "full", spec: `
+serviceAccountName: billing-prod
+sources: [{name: db, path: environments/production/billing/database, version: 3}]
+data:
+- {key: DB_URL, from: {source: db, field: url}}
+- {key: store.p12, from: {source: db, field: p12, decode: Base64, optional: true}}
+- {key: app.yaml, template: "dsn: {{ .db.url }}"}
+dataFrom: [{source: db, keyFormat: "{name}_{field}", include: ["stripe*"], exclude: []}]
+target: {name: billing, type: Opaque, labels: {team: pay}, annotations: {note: "any text"}, immutable: true}
+whenDeleted: Retain
+whenSourceMissing: Delete
+refreshInterval: 1h30m
+suspend: true
+`},
+		{name: "no sources", spec: "sources: []", want: "spec.sources"},
+		{name: "missing sources", spec: "suspend: true", want: "spec.sources"},
+		{name: "upper case path", spec: "sources: [{name: db, path: App/DB}]", want: "must be one to ten segments"},
+		{name: "path with dots", spec: "sources: [{name: db, path: a/../b}]", want: "must be one to ten segments"},
+		{name: "leading slash", spec: "sources: [{name: db, path: /a}]", want: "leading or trailing slash"},
+		{name: "eleven segments", spec: "sources: [{name: db, path: a/b/c/d/e/f/g/h/i/j/k}]", want: "one to ten segments"},
+		{name: "reserved segment", spec: "sources: [{name: db, path: a/versions}]", want: "reserved segment"},
+		{name: "two of one name", spec: "sources: [{name: db, path: a}, {name: db, path: b}]", want: "Duplicate value"},
+		{name: "source name", spec: "sources: [{name: 1db, path: a}]", want: "must start with a-z"},
+		{name: "version 0", spec: "sources: [{name: db, path: a, version: 0}]", want: "greater than or equal to 1"},
+		{name: "unknown source in data", spec: source + "data: [{key: a, from: {source: nope, field: x}}]", want: "must be the name of one of spec.sources"},
+		{name: "unknown source in dataFrom", spec: source + "dataFrom: [{source: nope}]", want: "must be the name of one of spec.sources"},
+		{name: "from and template", spec: source + `data: [{key: a, from: {source: db, field: x}, template: text}]`, want: "exactly one of from and template"},
+		{name: "neither", spec: source + `data: [{key: a}]`, want: "exactly one of from and template"},
+		{name: "key", spec: source + `data: [{key: "a/b", template: text}]`, want: "letters, digits, -, . and _ only"},
+		{name: "decode", spec: source + `data: [{key: a, from: {source: db, field: x, decode: Hex}}]`, want: "Base64"},
+		{name: "key format", spec: source + `dataFrom: [{source: db, keyFormat: "{name}"}]`, want: "must contain {field}"},
+		{name: "key format with slash", spec: source + `dataFrom: [{source: db, keyFormat: "{field}/x"}]`, want: "must contain {field}"},
+		{name: "duration", spec: source + "refreshInterval: soon", want: "must be a positive duration"},
+		{name: "duration zero", spec: source + "refreshInterval: 0s", want: "must be a positive duration"},
+		{name: "duration of days", spec: source + "refreshInterval: 90d"},
+		{name: "label of Kubernetes", spec: source + "target: {labels: {app.kubernetes.io/name: x}}", want: "not allowed on a target"},
+		{name: "label of Helm", spec: source + "target: {labels: {helm.sh/chart: x}}", want: "not allowed on a target"},
+		{name: "annotation of a replicator", spec: source + `target: {annotations: {replicator.v1.mittwald.de/replicate-to: "*"}}`, want: "not allowed on a target"},
+		{name: "annotation of a reflector", spec: source + `target: {annotations: {reflector.v1.k8s.emberstack.com/reflection-allowed: "true"}}`, want: "not allowed on a target"},
+		{name: "our own annotation", spec: source + `target: {annotations: {scaivault.io/adopt: x}}`, want: "not allowed on a target"},
+		{name: "whenDeleted", spec: source + "whenDeleted: Orphan", want: "Unsupported value"},
+		{name: "mistake 15: service account token", spec: source + "target: {type: kubernetes.io/service-account-token}", want: "never written"},
+		{name: "mistake 17: no file or URL field", spec: source + "vaultURL: https://evil.example", want: "unknown field"},
+	})
+}
+
+// The API server refuses a VaultPolicy that cannot mean what it says.
+func TestVaultPolicySchema(t *testing.T) {
+	const rule = "rules: [{paths: ['app/**'], permissions: [read]}]\n"
+	refuse(t, "vaultpolicies", []schemaCase{
+		{name: "smallest", spec: rule},
+		{name: "full", spec: `
+rules:
+- paths: ["environments/production/{namespace}/**"]
+  permissions: [read, list]
+  when: {ipRanges: [10.0.0.0/8], mfa: Required, timeWindow: {days: [mon], start: "08:00", end: "18:00", timeZone: Europe/Amsterdam}}
+- {paths: ["pki:web-*"], permissions: [issue]}
+- {paths: ["dynamic:postgres/**"], permissions: [generate]}
+subjects:
+- {kind: ServiceAccount, namespace: billing, name: billing-prod}
+- {kind: ServiceAccounts, namespaceSelector: {matchLabels: {team: pay}}, name: app}
+- {kind: Identity, type: group, name: "group:ops", expiresAt: "2036-12-31T00:00:00Z"}
+`},
+		{name: "no rules", spec: "rules: []", want: "spec.rules"},
+		{name: "leading slash", spec: "rules: [{paths: ['/app/**'], permissions: [read]}]", want: "without a leading"},
+		{name: "unknown class", spec: "rules: [{paths: ['ssh:app/**'], permissions: [read]}]", want: "must be [pki:|dynamic:|partner:]pattern"},
+		{name: "unknown permission", spec: "rules: [{paths: ['app/**'], permissions: [sudo]}]", want: "Unsupported value"},
+		{name: "mistake 11: empty permissions", spec: "rules: [{paths: ['app/**'], permissions: []}]", want: "permissions"},
+		{name: "issue on secrets", spec: "rules: [{paths: ['app/**'], permissions: [issue]}]", want: "needs paths of class pki"},
+		{name: "generate on secrets", spec: "rules: [{paths: ['app/**'], permissions: [generate]}]", want: "needs paths of class dynamic"},
+		{name: "no network", spec: "rules: [{paths: ['a'], permissions: [read], when: {ipRanges: [everywhere]}}]", want: "must be a network"},
+		{name: "account without namespace", spec: rule + "subjects: [{kind: ServiceAccount, name: a}]", want: "namespace is required"},
+		{name: "selector with namespace", spec: rule + "subjects: [{kind: ServiceAccounts, name: a, namespace: b, namespaceSelector: {}}]", want: "namespace is required with kind ServiceAccount"},
+		{name: "selector missing", spec: rule + "subjects: [{kind: ServiceAccounts, name: a}]", want: "namespaceSelector is required"},
+		{name: "identity without type", spec: rule + "subjects: [{kind: Identity, name: 'user:a@example.com'}]", want: "type is required"},
+		{name: "system identity", spec: rule + "subjects: [{kind: Identity, type: user, name: 'system:rotation'}]", want: "cannot be bound"},
+		{name: "mistake 6: metacharacters in a name", spec: rule + "subjects: [{kind: ServiceAccount, namespace: a, name: '*'}]", want: "must be the name of a ServiceAccount"},
+	})
+}
+
+type schemaCase struct{ name, spec, want string }
+
+func refuse(t *testing.T, resource string, cases []schemaCase) {
+	t.Helper()
+	p := controlplane.Start(t)
+	p.InstallCRDs(t)
+	ns := ""
+	if resource == "vaultsecrets" {
+		ns = p.Namespace(t, "schema", nil)
+	}
+	client := dynamic.NewForConfigOrDie(p.Config).Resource(v1alpha1.GroupVersion.WithResource(resource)).Namespace(ns)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			obj := object(t, resource, c.spec)
+			_, err := client.Create(t.Context(), obj, metav1.CreateOptions{DryRun: []string{"All"}, FieldValidation: "Strict"})
+			switch {
+			case c.want == "" && err != nil:
+				t.Fatalf("refused: %v", err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Fatalf("got %v, want a refusal that says %q", err, c.want)
+			}
+		})
+	}
+}
+
+func object(t *testing.T, resource, spec string) *unstructured.Unstructured {
+	t.Helper()
+	var s map[string]any
+	if err := yaml.Unmarshal([]byte(spec), &s); err != nil {
+		t.Fatal(err)
+	}
+	obj := &unstructured.Unstructured{Object: map[string]any{"spec": s}}
+	obj.SetAPIVersion(v1alpha1.GroupVersion.String())
+	obj.SetKind(map[string]string{"vaultsecrets": "VaultSecret", "vaultpolicies": "VaultPolicy"}[resource])
+	obj.SetName("it")
+	return obj
+}
+
+// No default is written into a spec: what was applied reads back unchanged, or Argo CD shows every
+// object as out of sync for ever.
+func TestNothingIsDefaultedIntoSpec(t *testing.T) {
+	p := controlplane.Start(t)
+	p.InstallCRDs(t)
+	client := dynamic.NewForConfigOrDie(p.Config).Resource(v1alpha1.GroupVersion.WithResource("vaultsecrets")).Namespace("default")
+	got, err := client.Create(t.Context(), object(t, "vaultsecrets", source), metav1.CreateOptions{DryRun: []string{"All"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, _, _ := unstructured.NestedMap(got.Object, "spec")
+	if b, _ := yaml.Marshal(spec); string(b) != "sources:\n- name: db\n  path: app/db\n" {
+		t.Fatalf("spec became\n%s", b)
+	}
+}

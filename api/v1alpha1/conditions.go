@@ -1,0 +1,74 @@
+package v1alpha1
+
+// Condition types. They follow kstatus, so that kubectl wait, Flux and Argo CD understand them:
+// Reconciling and Stalled are present only while they are true.
+const (
+	// ConditionReady is true when the outside agrees with the spec of the observed generation.
+	ConditionReady = "Ready"
+	// ConditionReconciling is true while the operator still works on it or will try again by itself.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is true when somebody has to change something: this object, a policy, the vault.
+	// A stalled object is not retried with a back-off; it runs again on its own change, on a vault event
+	// that names one of its paths, on any policy change, on a change of its ServiceAccount, and at refreshInterval.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of success.
+const (
+	// ReasonSynced: the Kubernetes Secret holds what the vault holds (VaultSecret).
+	ReasonSynced = "Synced"
+	// ReasonApplied: the policy and its bindings are in the vault (VaultPolicy).
+	ReasonApplied = "Applied"
+)
+
+// Reasons of Stalled: a person has to act.
+const (
+	// ReasonAccessDenied: the ServiceAccount may not read one of the paths. The Kubernetes Secret is kept.
+	ReasonAccessDenied = "AccessDenied"
+	// ReasonConflict: the target exists and is not ours, or another owner holds the name in the vault.
+	ReasonConflict = "Conflict"
+	// ReasonInvalidTarget: the target is not allowed: its type, a label or annotation, or its namespace.
+	ReasonInvalidTarget = "InvalidTarget"
+	// ReasonInvalidData: the keys cannot be written: bad key, one key from two sources, not Base64, too large.
+	ReasonInvalidData = "InvalidData"
+	// ReasonInvalidTemplate: a template does not parse, fails, or exceeds a limit.
+	ReasonInvalidTemplate = "InvalidTemplate"
+	// ReasonInvalidPolicy: the vault refused the policy as written.
+	ReasonInvalidPolicy = "InvalidPolicy"
+	// ReasonInvalidSpec: a field that the schema cannot judge is wrong, such as an unknown duration.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonFieldMissing: the secret exists but lacks a field that is not optional.
+	ReasonFieldMissing = "FieldMissing"
+	// ReasonVaultReplaced: another vault, or an older state of this one, answers at the address.
+	// Nothing is written or deleted until "scaivault-operator accept-vault".
+	ReasonVaultReplaced = "VaultReplaced"
+)
+
+// Reasons of Reconciling: the operator goes on by itself.
+const (
+	// ReasonSecretMissing: the vault has no secret at a path. See spec.whenSourceMissing.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonServiceAccountMissing: the ServiceAccount whose rights are to be used does not exist.
+	ReasonServiceAccountMissing = "ServiceAccountMissing"
+	// ReasonVaultUnavailable: the vault does not answer, or answers that it cannot serve.
+	ReasonVaultUnavailable = "VaultUnavailable"
+	// ReasonReleasing: the object is being deleted and what it owns elsewhere is not released yet.
+	ReasonReleasing = "Releasing"
+	// ReasonRetrying: an unexpected error; the operator retries with a growing delay.
+	ReasonRetrying = "Retrying"
+)
+
+// Names that the operator puts on objects.
+const (
+	// LabelManaged marks the Secrets that the operator writes; its watch is filtered by it.
+	LabelManaged = "scaivault.io/managed"
+	// AnnotationAdopt on an existing Secret names the VaultSecret of its namespace that may take it over.
+	AnnotationAdopt = "scaivault.io/adopt"
+	// AnnotationRequestedAt on a resource means "do it now"; the value is echoed in status.lastHandledRequest.
+	AnnotationRequestedAt = "scaivault.io/requestedAt"
+	// FinalizerPolicy keeps a VaultPolicy until its policy and bindings are gone from the vault.
+	FinalizerPolicy = "scaivault.io/policy"
+)
+
+// StatusListLimit is the greatest length of any list in a status; a count beside it tells the whole.
+const StatusListLimit = 50

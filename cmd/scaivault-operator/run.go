@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scailabs/scaivault/controllers"
+)
+
+func runCommand() *cobra.Command {
+	var s settings
+	var o controllers.Options
+	var own string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the operator",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.complete(&o, own); err != nil {
+				return err
+			}
+			return controllers.Run(cmd.Context(), o)
+		},
+	}
+	f := c.Flags()
+	s.flags(f)
+	f.StringVar(&o.Cluster, "cluster-name", "home", "name of this cluster in the vault; home is the one that the vault lives in")
+	f.StringVar(&o.TokenFile, "token-file", "", "file with the operator's own token of audience scaivault, as a projected volume gives it")
+	f.StringVar(&own, "service-account", "", "the operator's ServiceAccount, NAME or NAMESPACE/NAME, to request tokens for instead of --token-file")
+	f.BoolVar(&o.LeaderElect, "leader-elect", false, "take part in the election of one active operator")
+	f.StringVar(&o.MetricsAddress, "metrics-bind-address", "0", "host:port of the metrics; 0 for none")
+	f.StringVar(&o.ProbeAddress, "health-probe-bind-address", "0", "host:port of /healthz and /readyz; 0 for none")
+	f.IntVar(&o.Concurrency, "concurrency", 0, "VaultSecrets worked on at a time; 0 for the default")
+	f.StringSliceVar(&o.AllowSecretTypes, "allow-secret-type", nil, "further Secret type that a target may have; may be repeated")
+	f.StringSliceVar(&o.AllowNamespaces, "allow-namespace", nil, "allow targets in kube-system or the operator's own namespace; may be repeated")
+	return c
+}
+
+// complete turns flags into options and says what is missing.
+func (s *settings) complete(o *controllers.Options, own string) error {
+	var err error
+	if o.Log, err = s.log(); err != nil {
+		return err
+	}
+	if o.Config, err = s.cluster(); err != nil {
+		return err
+	}
+	if (own == "") == (o.TokenFile == "") {
+		return errors.New("give one of --token-file and --service-account: the operator needs an identity of its own in the vault")
+	}
+	if own != "" {
+		if o.ServiceAccount, err = s.account(own); err != nil {
+			return err
+		}
+	}
+	o.VaultURL, o.VaultCAFile, o.Namespace = s.vaultURL, s.vaultCA, s.namespace
+	o.UserAgent = "scaivault-operator/" + version
+	return nil
+}

@@ -1,0 +1,197 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+)
+
+const (
+	// releaseLimit is how long a deleted object may wait for its cleanup; a sweep does the rest later.
+	releaseLimit = 2 * time.Minute
+	// releaseRetry is the pause between two tries of a cleanup.
+	releaseRetry = 3 * time.Second
+	// staleRetry is the pause after a status patch that met a newer object.
+	staleRetry = 50 * time.Millisecond
+	// refreshSpread spreads the refreshes of objects that were made together.
+	refreshSpread = 0.1
+)
+
+// Object is what Run can run.
+type Object interface {
+	client.Object
+	ObjectStatus() *v1alpha1.ObjectStatus
+}
+
+// Step does one part of the work. The kind of its error says what follows.
+type Step func(context.Context) error
+
+// Plan is what a controller does with one object. Its functions are called after the object was read.
+type Plan struct {
+	// Suspended tells whether the object asks to be left alone; may be nil.
+	Suspended func() bool
+	// Finalizer and Cleanup release what deletion of the object leaves elsewhere; both or neither.
+	Finalizer string
+	Cleanup   Step
+	// Steps run in order until one returns an error.
+	Steps []Step
+	// Done gives reason and message of Ready after all steps succeeded.
+	Done func() (reason, message string)
+	// Refresh is the time after which to look again without being told; at most a tenth is added.
+	Refresh func() time.Duration
+	// Gone is called when the object no longer exists; may be nil.
+	Gone func()
+}
+
+// Recorder emits events; events.EventRecorder of client-go fits.
+type Recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+// Runner runs plans for one kind. All fields are required.
+type Runner struct {
+	Client  client.Client
+	Events  Recorder
+	Now     func() time.Time
+	Success prometheus.Gauge // unix time of the last run that ended without an error
+}
+
+// SuccessGauge registers the liveness metric of the operator: a kind whose time stands still while
+// objects wait has stopped working, whatever the logs say.
+func SuccessGauge(r prometheus.Registerer) (*prometheus.GaugeVec, error) {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "scaivault_operator_last_success_timestamp_seconds",
+		Help: "Unix time of the last reconcile of a kind that ended without an error.",
+	}, []string{"kind"})
+	return Registered(r, g)
+}
+
+// Registered registers a collector, or returns the one that was registered before under its name: an
+// operator that is started twice in one process counts on.
+func Registered[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
+	err := r.Register(c)
+	var twice prometheus.AlreadyRegisteredError
+	if errors.As(err, &twice) {
+		if before, ok := twice.ExistingCollector.(C); ok {
+			return before, nil
+		}
+	}
+	if err != nil {
+		return c, fmt.Errorf("register metric: %w", err)
+	}
+	return c, nil
+}
+
+// Run reads the object into obj and does what plan says.
+func (r *Runner) Run(ctx context.Context, req ctrl.Request, obj Object, plan Plan) (ctrl.Result, error) {
+	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
+		if apierrors.IsNotFound(err) && plan.Gone != nil {
+			plan.Gone()
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !obj.GetDeletionTimestamp().IsZero() {
+		return r.release(ctx, obj, plan)
+	}
+	if plan.Suspended != nil && plan.Suspended() {
+		return ctrl.Result{}, nil
+	}
+	if err := r.hold(ctx, obj, plan.Finalizer); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.work(ctx, obj, plan)
+}
+
+// hold puts the finalizer on before anything is made elsewhere.
+func (r *Runner) hold(ctx context.Context, obj Object, finalizer string) error {
+	if finalizer == "" || controllerutil.ContainsFinalizer(obj, finalizer) {
+		return nil
+	}
+	base := obj.DeepCopyObject().(client.Object)
+	controllerutil.AddFinalizer(obj, finalizer)
+	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+}
+
+func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, error) {
+	before := obj.DeepCopyObject().(Object)
+	err := steps(ctx, plan.Steps)
+	if a := (*again)(nil); errors.As(err, &a) {
+		return ctrl.Result{RequeueAfter: staleRetry}, nil
+	}
+	o := conclude(err, Applied(before))
+	if o.ready == "True" && !o.reconciling {
+		o.reason, o.message = plan.Done()
+		r.Success.Set(float64(r.Now().Unix()))
+	}
+	o.record(obj, r.Now())
+	if err := r.save(ctx, before, obj); err != nil {
+		if apierrors.IsConflict(err) { // our copy was old; look at the newer one
+			return ctrl.Result{RequeueAfter: staleRetry}, nil
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	r.announce(before, obj, o)
+	return next(o, plan.Refresh())
+}
+
+func steps(ctx context.Context, all []Step) error {
+	for _, step := range all {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next says when the object runs again. Work that nobody waits for runs at the lowest priority.
+func next(o outcome, refresh time.Duration) (ctrl.Result, error) {
+	if o.retry != nil {
+		return ctrl.Result{}, o.retry
+	}
+	low := RefreshPriority
+	if o.after > 0 {
+		return ctrl.Result{RequeueAfter: wait.Jitter(o.after, refreshSpread), Priority: &low}, nil
+	}
+	return ctrl.Result{RequeueAfter: wait.Jitter(refresh, refreshSpread), Priority: &low}, nil
+}
+
+// save patches the status if it changed. The patch carries the resourceVersion, because a difference
+// to an old copy could leave out what has to be written.
+func (r *Runner) save(ctx context.Context, before, obj Object) error {
+	if equality.Semantic.DeepEqual(before, obj) {
+		return nil
+	}
+	return r.Client.Status().Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// announce emits one event when what a user sees of the object changed, never for a mere refresh.
+func (r *Runner) announce(before, obj Object, o outcome) {
+	kind := v1alpha1.ConditionReady
+	if o.reconciling && o.ready == "True" {
+		kind = v1alpha1.ConditionReconciling
+	}
+	was := meta.FindStatusCondition(before.ObjectStatus().Conditions, kind)
+	is := meta.FindStatusCondition(obj.ObjectStatus().Conditions, kind)
+	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
+		return
+	}
+	eventType := corev1.EventTypeWarning
+	if o.ready == "True" && !o.reconciling {
+		eventType = corev1.EventTypeNormal
+	}
+	r.Events.Eventf(obj, nil, eventType, is.Reason, "Reconcile", "%s", is.Message)
+}

@@ -1,0 +1,227 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+)
+
+type recorded struct{ events []string }
+
+func (r *recorded) Eventf(_, _ runtime.Object, eventtype, reason, _, note string, args ...any) {
+	r.events = append(r.events, eventtype+" "+reason+" "+fmt.Sprintf(note, args...))
+}
+
+type bench struct {
+	*Runner
+	events  *recorded
+	now     time.Time
+	patches int
+}
+
+func newBench(t *testing.T, objs ...client.Object) *bench {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{events: &recorded{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).WithStatusSubresource(objs...).
+		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			b.patches++
+			return c.SubResource(sub).Patch(ctx, obj, p, opts...)
+		}}).Build()
+	b.Runner = &Runner{Client: c, Events: b.events, Now: func() time.Time { return b.now },
+		Success: prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"})}
+	return b
+}
+
+func (b *bench) run(t *testing.T, plan Plan) (*v1alpha1.VaultSecret, ctrl.Result, error) {
+	t.Helper()
+	obj := &v1alpha1.VaultSecret{}
+	plan.Done = func() (string, string) { return v1alpha1.ReasonSynced, "written" }
+	plan.Refresh = func() time.Duration { return time.Hour }
+	res, err := b.Run(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: "ns", Name: "x"}}, obj, plan)
+	stored := &v1alpha1.VaultSecret{}
+	if getErr := b.Client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "x"}, stored); client.IgnoreNotFound(getErr) != nil {
+		t.Fatal(getErr)
+	}
+	return stored, res, err
+}
+
+func sample() *v1alpha1.VaultSecret {
+	return &v1alpha1.VaultSecret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "x", Generation: 3}}
+}
+
+func ends(err error) []Step { return []Step{func(context.Context) error { return err }} }
+
+func show(v *v1alpha1.VaultSecret) string {
+	var out []string
+	for _, kind := range []string{"Ready", "Reconciling", "Stalled"} {
+		if c := meta.FindStatusCondition(v.Status.Conditions, kind); c != nil {
+			out = append(out, fmt.Sprintf("%s=%s/%s", kind, c.Status, c.Reason))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// What an error of a step means for conditions, the next run and events.
+func TestOutcomes(t *testing.T) {
+	boom := errors.New("boom")
+	cases := []struct {
+		name       string
+		readyFirst bool
+		err        error
+		conditions string
+		event      string
+		retried    bool
+		after      time.Duration
+	}{
+		{"success", false, nil, "Ready=True/Synced", "Normal Synced written", false, time.Hour},
+		{"stalled", false, Stalled("AccessDenied", boom), "Ready=False/AccessDenied Stalled=True/AccessDenied", "Warning AccessDenied boom", false, time.Hour},
+		{"stalled after ready", true, Stalled("AccessDenied", boom), "Ready=False/AccessDenied Stalled=True/AccessDenied", "Warning AccessDenied boom", false, time.Hour},
+		{"waiting", false, Waiting("SecretMissing", time.Minute, boom), "Ready=False/SecretMissing Reconciling=True/SecretMissing", "Warning SecretMissing boom", false, time.Minute},
+		{"wrapped", false, fmt.Errorf("step: %w", Waiting("SecretMissing", time.Minute, boom)), "Ready=False/SecretMissing Reconciling=True/SecretMissing", "Warning SecretMissing step: boom", false, time.Minute},
+		{"other", false, boom, "Ready=False/Retrying Reconciling=True/Retrying", "Warning Retrying boom", true, 0},
+		{"other keeps Ready of this generation", true, Retrying("VaultUnavailable", boom), "Ready=True/Synced Reconciling=True/VaultUnavailable", "Warning VaultUnavailable boom", true, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, sample())
+			if c.readyFirst {
+				b.run(t, Plan{})
+				b.events.events = nil
+			}
+			got, res, err := b.run(t, Plan{Steps: ends(c.err)})
+			if s := show(got); s != c.conditions {
+				t.Errorf("conditions %s, want %s", s, c.conditions)
+			}
+			if got.Status.ObservedGeneration != 3 {
+				t.Errorf("observedGeneration %d", got.Status.ObservedGeneration)
+			}
+			if len(b.events.events) != 1 || b.events.events[0] != c.event {
+				t.Errorf("events %q, want %q", b.events.events, c.event)
+			}
+			if (err != nil) != c.retried {
+				t.Errorf("retry %v", err)
+			}
+			if res.RequeueAfter < c.after || res.RequeueAfter > c.after+c.after/10 {
+				t.Errorf("again after %s, want %s", res.RequeueAfter, c.after)
+			}
+		})
+	}
+}
+
+// A refresh that finds nothing new writes nothing and says nothing.
+func TestNoPatchAndNoEventWithoutChange(t *testing.T) {
+	b := newBench(t, sample())
+	for range 3 {
+		b.run(t, Plan{})
+		b.now = b.now.Add(time.Hour)
+	}
+	if b.patches != 1 || len(b.events.events) != 1 {
+		t.Fatalf("%d patches, events %q", b.patches, b.events.events)
+	}
+}
+
+func TestSuspendedDoesNothing(t *testing.T) {
+	b := newBench(t, sample())
+	got, res, err := b.run(t, Plan{Suspended: func() bool { return true }, Steps: ends(errors.New("ran"))})
+	if err != nil || res.RequeueAfter != 0 || len(got.Status.Conditions) != 0 || b.patches != 0 {
+		t.Fatalf("%v %v %v", res, err, got.Status)
+	}
+}
+
+func TestRequestIsEchoed(t *testing.T) {
+	obj := sample()
+	obj.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: "now"}
+	b := newBench(t, obj)
+	if got, _, _ := b.run(t, Plan{Steps: ends(errors.New("boom"))}); got.Status.LastHandledRequest != "" {
+		t.Fatal("a run that failed handled the request")
+	}
+	if got, _, _ := b.run(t, Plan{}); got.Status.LastHandledRequest != "now" {
+		t.Fatalf("echoed %q", got.Status.LastHandledRequest)
+	}
+}
+
+// The finalizer comes before the work and goes after the cleanup, or after two minutes with a warning.
+func TestRelease(t *testing.T) {
+	b := newBench(t, sample())
+	plan := Plan{Finalizer: "scaivault.io/test", Cleanup: func(context.Context) error { return errors.New("vault away") }}
+	got, _, err := b.run(t, plan)
+	if err != nil || len(got.Finalizers) != 1 {
+		t.Fatalf("finalizers %v %v", got.Finalizers, err)
+	}
+	if err := b.Client.Delete(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	stored := &v1alpha1.VaultSecret{}
+	if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(got), stored); err != nil {
+		t.Fatal(err)
+	}
+	b.now = stored.DeletionTimestamp.Add(time.Minute)
+	got, res, err := b.run(t, plan)
+	if s := show(got); err != nil || s != "Ready=False/Releasing Reconciling=True/Releasing" || res.RequeueAfter == 0 {
+		t.Fatalf("%s %v %v", s, res, err)
+	}
+	b.now = stored.DeletionTimestamp.Add(releaseLimit + time.Second)
+	b.run(t, plan)
+	if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(got), stored); !apierrors.IsNotFound(err) {
+		t.Fatalf("still there: %v", err)
+	}
+	if last := b.events.events[len(b.events.events)-1]; !strings.HasPrefix(last, "Warning ReleaseAbandoned") {
+		t.Fatalf("events %q", b.events.events)
+	}
+}
+
+// Mistake 50, 63: an object without status, without a finalizer, gone in the middle: no panic, no error.
+func TestMistake63ObjectGone(t *testing.T) {
+	b := newBench(t, sample())
+	gone := false
+	b.run(t, Plan{Steps: []Step{func(ctx context.Context) error { return b.Client.Delete(ctx, sample()) }}})
+	_, res, err := b.run(t, Plan{Gone: func() { gone = true }})
+	if err != nil || res.RequeueAfter != 0 || !gone {
+		t.Fatalf("%v %v gone=%v", res, err, gone)
+	}
+}
+
+// Mistake 59: the metric of the last success moves with each success and stands still without.
+func TestMistake59SuccessIsMeasured(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	vec, err := SuccessGauge(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, sample())
+	b.Success = vec.WithLabelValues("VaultSecret")
+	b.run(t, Plan{})
+	at := b.now
+	b.now = b.now.Add(time.Hour)
+	b.run(t, Plan{Steps: ends(errors.New("boom"))})
+	got, err := reg.Gather()
+	if err != nil || len(got) != 1 || got[0].Metric[0].Gauge.GetValue() != float64(at.Unix()) {
+		t.Fatalf("%v %v", got, err)
+	}
+}
+
+func TestClip(t *testing.T) {
+	if got := clipTo(strings.Repeat("é", 10), 10); got != "ééé…" {
+		t.Fatalf("%q", got)
+	}
+}

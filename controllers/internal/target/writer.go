@@ -1,0 +1,215 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+// conflictRecheck is how often a target that is not ours is looked at again: nothing tells the operator
+// of changes to Secrets that are not its own.
+const conflictRecheck = 15 * time.Second
+
+// Writer writes Secrets. All fields but Memory's content are required.
+type Writer struct {
+	// Secrets writes.
+	Secrets corev1client.SecretsGetter
+	// Cached reads the metadata of managed Secrets from the watch; it may lag.
+	Cached client.Reader
+	// Live reads metadata from the API server itself.
+	Live client.Reader
+	// Memory is what our own writes left.
+	Memory *Memory
+}
+
+// Apply makes the Secret equal to d and returns the state it is in then.
+func (w *Writer) Apply(ctx context.Context, d Desired) (State, error) {
+	if err := Content(d); err != nil {
+		return State{}, err
+	}
+	at, err := w.current(ctx, d)
+	if err != nil {
+		return State{}, err
+	}
+	if at.UID == "" {
+		return w.create(ctx, d)
+	}
+	return w.update(ctx, d, at)
+}
+
+// Settled tells whether the Secret is as our last write left it, as far as the watch shows.
+func (w *Writer) Settled(ctx context.Context, o Owner, recorded State) (bool, error) {
+	m, err := metadata(ctx, w.Cached, o.Namespace, recorded.Name)
+	if err != nil || m == nil {
+		return false, err
+	}
+	return !w.Memory.Drifted(o, recorded, m), nil
+}
+
+// current returns the newest state known of the Secret, zero if there is none.
+func (w *Writer) current(ctx context.Context, d Desired) (State, error) {
+	m, err := metadata(ctx, w.Cached, d.Owner.Namespace, d.Name)
+	if err != nil {
+		return State{}, err
+	}
+	last := w.Memory.of(d.Owner, d.Name)
+	if m == nil || newer(last.ResourceVersion, m.GetResourceVersion()) {
+		return last, nil // what the watch shows is older than our own write
+	}
+	return w.claim(ctx, m, d)
+}
+
+// claim returns the state of an existing Secret if we may write to it.
+func (w *Writer) claim(ctx context.Context, m *metav1.PartialObjectMetadata, d Desired) (State, error) {
+	if m.GetDeletionTimestamp() != nil {
+		return State{}, reconcile.Again(fmt.Errorf("Secret %s is being deleted", d.Name)) //nolint:staticcheck // Secret is the kind
+	}
+	switch stand(m, d.Owner) {
+	case foreign:
+		return State{}, reconcile.StalledFor(v1alpha1.ReasonConflict, conflictRecheck, describe(m, d.Owner))
+	case previous: // two owners at a time are not allowed: the old reference goes first
+		return w.leave(ctx, d.Owner, m)
+	}
+	return State{Name: d.Name, UID: m.GetUID(), ResourceVersion: m.GetResourceVersion()}, nil
+}
+
+func (w *Writer) create(ctx context.Context, d Desired) (State, error) {
+	got, err := w.Secrets.Secrets(d.Owner.Namespace).Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: d.Owner.Namespace, Name: d.Name, Labels: d.labels(),
+			Annotations: d.annotations(), OwnerReferences: d.ownerReferences(),
+		},
+		Type: d.secretType(), Data: d.Data, Immutable: immutable(d),
+	}, metav1.CreateOptions{FieldManager: FieldManager(d.Owner)})
+	if apierrors.IsAlreadyExists(err) {
+		return w.takeOver(ctx, d)
+	}
+	if err != nil {
+		return State{}, refused(d, err)
+	}
+	return w.Memory.put(d.Owner, got), nil
+}
+
+func immutable(d Desired) *bool {
+	if !d.Immutable {
+		return nil
+	}
+	return &d.Immutable
+}
+
+// takeOver handles a Secret that exists although the watch did not show it: one that we made a moment
+// ago, one that is offered to us, or one of somebody else.
+func (w *Writer) takeOver(ctx context.Context, d Desired) (State, error) {
+	m, err := metadata(ctx, w.Live, d.Owner.Namespace, d.Name)
+	if err != nil {
+		return State{}, err
+	}
+	if m == nil {
+		return State{}, reconcile.Again(errors.New("the Secret came and went"))
+	}
+	at, err := w.claim(ctx, m, d)
+	if err != nil {
+		return State{}, err
+	}
+	return w.update(ctx, d, at)
+}
+
+func (w *Writer) update(ctx context.Context, d Desired, at State) (State, error) {
+	got, err := w.Secrets.Secrets(d.Owner.Namespace).Apply(ctx, applyConfig(d, at), metav1.ApplyOptions{FieldManager: FieldManager(d.Owner), Force: true})
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return State{}, w.outdated(ctx, d)
+	case immutableField(err):
+		return w.replace(ctx, d, at)
+	case err != nil:
+		return State{}, refused(d, err)
+	}
+	w.Memory.put(d.Owner, got)
+	return w.purge(ctx, d, got)
+}
+
+// outdated remembers what is really there, so that the next run starts from it. It never repeats the
+// write: our values may be as old as our view of the Secret.
+func (w *Writer) outdated(ctx context.Context, d Desired) error {
+	m, err := metadata(ctx, w.Live, d.Owner.Namespace, d.Name)
+	if err != nil {
+		return err
+	}
+	w.Memory.Forget(d.Owner)
+	if m != nil && stand(m, d.Owner) != foreign {
+		w.Memory.set(d.Owner, State{Name: d.Name, UID: m.GetUID(), ResourceVersion: m.GetResourceVersion()})
+	}
+	return reconcile.Again(errors.New("the Secret changed since it was read"))
+}
+
+// replace deletes and makes anew what Kubernetes does not let anybody change: the type, and an
+// immutable Secret.
+func (w *Writer) replace(ctx context.Context, d Desired, at State) (State, error) {
+	err := w.Secrets.Secrets(d.Owner.Namespace).Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &at.UID}})
+	if apierrors.IsConflict(err) {
+		return State{}, w.outdated(ctx, d)
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return State{}, refused(d, err)
+	}
+	return w.create(ctx, d)
+}
+
+func applyConfig(d Desired, at State) *corev1ac.SecretApplyConfiguration {
+	ac := corev1ac.Secret(d.Name, d.Owner.Namespace).
+		WithUID(at.UID).WithResourceVersion(at.ResourceVersion).
+		WithLabels(d.labels()).WithAnnotations(d.annotations()).
+		WithType(d.secretType()).WithData(d.Data)
+	if d.Immutable {
+		ac.WithImmutable(true)
+	}
+	for _, r := range d.ownerReferences() {
+		ac.WithOwnerReferences(metav1ac.OwnerReference().WithAPIVersion(r.APIVersion).WithKind(r.Kind).WithName(r.Name).WithUID(r.UID).WithController(true))
+	}
+	return ac
+}
+
+// Release gives up the Secret of a name: it is deleted, or kept and offered to an owner of our name.
+// One that is not ours is left alone.
+func (w *Writer) Release(ctx context.Context, o Owner, name string, retain bool) error {
+	m, err := metadata(ctx, w.Live, o.Namespace, name)
+	if err != nil || m == nil || stand(m, o) == foreign {
+		return err
+	}
+	if retain {
+		_, err := w.leave(ctx, o, m)
+		return err
+	}
+	uid := m.GetUID()
+	err = w.Secrets.Secrets(o.Namespace).Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("delete Secret %s: %s", name, apierrors.ReasonForError(err))
+	}
+	w.Memory.Forget(o)
+	return nil
+}
+
+func metadata(ctx context.Context, r client.Reader, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, m)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at Secret %s: %w", name, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,276 @@
+// Package controllers puts the operator together: one controller per kind, the event feed of the vault,
+// and the guard against a replaced vault.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	kube "sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+	"github.com/scailabs/scaivault/controllers/internal/target"
+	"github.com/scailabs/scaivault/controllers/internal/vault"
+	"github.com/scailabs/scaivault/controllers/vaultpolicy"
+	"github.com/scailabs/scaivault/controllers/vaultsecret"
+	"github.com/scailabs/scaivault/pkg/client"
+)
+
+const (
+	defaultConcurrency = 16
+	firstRetry         = 50 * time.Millisecond
+	maxRetry           = 2 * time.Minute
+	sweepEvery         = time.Hour
+	vaultTimeout       = 15 * time.Second
+	leaderName         = "scaivault-operator"
+)
+
+// +kubebuilder:rbac:groups="",namespace=scaivault-system,resources=configmaps,verbs=get;create;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=scaivault-system,resources=leases,verbs=get;create;update
+
+// Options say how the operator runs. Config, VaultURL and Namespace are required, and one of TokenFile and
+// ServiceAccount.
+type Options struct {
+	Config      *rest.Config // the cluster
+	VaultURL    string       // https://host[:port]
+	VaultCAFile string       // PEM; empty: the system's authorities
+	Cluster     string       // this cluster's name in the vault; empty: home
+	Namespace   string       // the operator's own: leader lease, pin; no Secret is written there
+
+	// TokenFile holds the operator's own token of audience scaivault; the kubelet renews it.
+	TokenFile string
+	// ServiceAccount is used instead outside a cluster: tokens are requested for it.
+	ServiceAccount Account
+
+	AllowSecretTypes []string // besides the five of target.Types
+	AllowNamespaces  []string // of those that are never written to otherwise
+	Concurrency      int      // VaultSecrets at a time; 0: 16
+	LeaderElect      bool
+	MetricsAddress   string // host:port; 0: none
+	ProbeAddress     string // host:port; 0: none
+	UserAgent        string
+	Log              logr.Logger
+}
+
+// Account names a ServiceAccount.
+type Account struct{ Namespace, Name string }
+
+// Run runs the operator until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	mgr, err := New(ctx, o)
+	if err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// Scheme knows the kinds that the operator works with.
+func Scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	return s, errors.Join(corev1.AddToScheme(s), metav1.AddMetaToScheme(s), v1alpha1.AddToScheme(s))
+}
+
+// New puts the operator together without starting it.
+func New(ctx context.Context, o Options) (manager.Manager, error) {
+	o.Cluster = orDefault(o.Cluster, "home")
+	mgr, err := newManager(o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newParts(mgr, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.addVaultSecret(ctx, mgr); err != nil {
+		return nil, fmt.Errorf("controller of VaultSecret: %w", err)
+	}
+	if err := p.addVaultPolicy(mgr); err != nil {
+		return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
+	}
+	return mgr, p.addFeed(mgr)
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func newManager(o Options) (manager.Manager, error) {
+	scheme, err := Scheme()
+	if err != nil {
+		return nil, err
+	}
+	cfg := rest.CopyConfig(o.Config)
+	cfg.QPS, cfg.UserAgent = -1, o.UserAgent // the API server's own fairness limits us, not a guess of ours
+	managed, err := labels.NewRequirement(v1alpha1.LabelManaged, selection.Exists, nil)
+	if err != nil {
+		return nil, err
+	}
+	twice := true // a process may start the operator again; the names are ours alone
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: scheme, Logger: o.Log,
+		LeaderElection: o.LeaderElect, LeaderElectionID: leaderName, LeaderElectionNamespace: o.Namespace, LeaderElectionReleaseOnCancel: true,
+		Controller:             config.Controller{SkipNameValidation: &twice},
+		Metrics:                metricsserver.Options{BindAddress: orDefault(o.MetricsAddress, "0")},
+		HealthProbeBindAddress: orDefault(o.ProbeAddress, "0"),
+		Cache: cache.Options{
+			ReaderFailOnMissingInformer: true, // nothing is ever watched by accident
+			DefaultTransform:            slim,
+			ByObject:                    map[kube.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*managed)}},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// slim drops what the operator never reads from everything it caches.
+func slim(in any) (any, error) {
+	obj, err := meta.Accessor(in)
+	if err != nil {
+		return in, nil //nolint:nilerr // not an object: a marker of the informer
+	}
+	obj.SetManagedFields(nil)
+	if a := obj.GetAnnotations(); a[corev1.LastAppliedConfigAnnotation] != "" {
+		delete(a, corev1.LastAppliedConfigAnnotation)
+		obj.SetAnnotations(a)
+	}
+	return in, nil
+}
+
+// parts are what the controllers share.
+type parts struct {
+	Options
+	core     corev1client.CoreV1Interface
+	vault    *client.Client // without a token
+	own      *client.Client // as the operator
+	refused  func()
+	guard    *vault.Guard
+	absences *vault.Absences
+	writer   *target.Writer
+	success  *prometheus.GaugeVec
+	inbox    struct{ secrets, policies *reconcile.Inbox }
+	sinks    []vault.Sink
+}
+
+func newParts(mgr manager.Manager, o Options) (*parts, error) {
+	core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("client of the cluster: %w", err)
+	}
+	v, err := client.New(client.Options{BaseURL: o.VaultURL, CAFile: o.VaultCAFile, UserAgent: o.UserAgent, Timeout: vaultTimeout, Retries: -1})
+	if err != nil {
+		return nil, fmt.Errorf("client of the vault: %w", err)
+	}
+	success, err := reconcile.SuccessGauge(metrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{Options: o, core: core, vault: v, success: success, absences: vault.NewAbsences()}
+	p.own, p.refused = vault.Own(v, p.mintOwn(), time.Now)
+	p.guard = vault.NewGuard(v.System, vault.ConfigMapPin{Maps: core, Namespace: o.Namespace}, time.Now)
+	p.writer = &target.Writer{Secrets: core, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Memory: target.NewMemory()}
+	p.inbox.secrets, p.inbox.policies = reconcile.NewInbox(), reconcile.NewInbox()
+	return p, nil
+}
+
+func (p *parts) mintOwn() vault.MintFunc {
+	if p.TokenFile != "" {
+		return vault.FileToken(p.TokenFile)
+	}
+	return vault.Minter{Accounts: p.core}.For(p.ServiceAccount.Namespace, p.ServiceAccount.Name, "")
+}
+
+func (p *parts) runner(mgr manager.Manager, kind string) *reconcile.Runner {
+	return &reconcile.Runner{
+		Client: mgr.GetClient(), Events: mgr.GetEventRecorder("scaivault-operator"), Now: time.Now, Success: p.success.WithLabelValues(kind),
+	}
+}
+
+func (p *parts) options(concurrency int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: concurrency,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, maxRetry),
+	}
+}
+
+func (p *parts) addVaultSecret(ctx context.Context, mgr manager.Manager) error {
+	r := &vaultsecret.Reconciler{
+		Runner:   p.runner(mgr, "VaultSecret"),
+		Accounts: vault.NewAccounts(p.vault, vault.Minter{Accounts: p.core}, mgr.GetClient(), time.Now),
+		Guard:    p.guard, Absences: p.absences, Writer: p.writer, Now: time.Now,
+		Rules: target.Rules{ExtraTypes: p.AllowSecretTypes, ForbiddenNamespaces: p.forbidden()},
+	}
+	p.sinks = append(p.sinks, &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets})
+	return r.SetupWithManager(ctx, mgr, p.inbox.secrets, p.options(orDefault(p.Concurrency, defaultConcurrency)))
+}
+
+func (p *parts) forbidden() []string {
+	return slices.DeleteFunc([]string{"kube-system", p.Namespace}, func(ns string) bool { return slices.Contains(p.AllowNamespaces, ns) })
+}
+
+func (p *parts) addVaultPolicy(mgr manager.Manager) error {
+	r := &vaultpolicy.Reconciler{
+		Runner: p.runner(mgr, "VaultPolicy"), Cached: mgr.GetClient(), Policies: p.own.Policies, Refused: p.refused,
+		Guard: p.guard, Cluster: p.Cluster, Now: time.Now,
+	}
+	sink := &vaultpolicy.Sink{Cached: mgr.GetClient(), Vault: p.own.Policies, Guard: p.guard, Cluster: p.Cluster, Inbox: p.inbox.policies}
+	p.sinks = append(p.sinks, sink)
+	err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return sweep(ctx, sink, p.Log) }))
+	return errors.Join(err, r.SetupWithManager(mgr, p.inbox.policies, p.options(1)))
+}
+
+func sweep(ctx context.Context, s *vaultpolicy.Sink, log logr.Logger) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.Sweep(ctx); err != nil {
+				log.Info("policies were not swept", "cause", err.Error())
+			}
+		}
+	}
+}
+
+func (p *parts) addFeed(mgr manager.Manager) error {
+	connected, err := reconcile.Registered(metrics.Registry, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "scaivault_operator_event_feed_connected", Help: "1 while events of the vault arrive.",
+	}))
+	if err != nil {
+		return err
+	}
+	return mgr.Add(&vault.Feed{
+		Vault: p.own, Refused: p.refused, Owner: "k8s:" + p.Cluster + "/Operator/" + p.Namespace + "/scaivault-operator/feed",
+		Guard: p.guard, Absences: p.absences, Sinks: p.sinks, Log: p.Log.WithName("feed"), Connected: connected,
+	})
+}

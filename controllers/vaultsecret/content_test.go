@@ -1,0 +1,158 @@
+package vaultsecret
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+func object(path, fields string) value {
+	v := value{path: path, version: 1}
+	if err := json.Unmarshal([]byte(fields), &v.fields); err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func source(names ...string) (out []v1alpha1.Source) {
+	for _, n := range names {
+		out = append(out, v1alpha1.Source{Name: n, Path: v1alpha1.SecretPath("app/" + n)})
+	}
+	return out
+}
+
+func from(key, src, field string) v1alpha1.DataEntry {
+	return v1alpha1.DataEntry{Key: key, From: &v1alpha1.FieldRef{Source: src, Field: field}}
+}
+
+// How fields of secrets become keys of the Secret.
+func TestRender(t *testing.T) {
+	db := object("app/db", `{"url":"x","n":12345678901234567890.10,"list":[1, 2],"obj":{"a": "<&>"},"t":true,"z":null,"b64":"aGVs\nbG8","uni":"é"}`)
+	all := map[string]value{"db": db, "two": object("app/two", `{"a":"1"}`)}
+	optional := from("o", "db", "none")
+	optional.From.Optional = true
+	decode := from("d", "db", "b64")
+	decode.From.Decode = v1alpha1.DecodeBase64
+	badDecode := from("d", "db", "url")
+	badDecode.From.Decode = v1alpha1.DecodeBase64
+
+	cases := []struct {
+		name   string
+		spec   v1alpha1.VaultSecretSpec
+		want   map[string]string
+		reason string
+		says   string
+	}{
+		{name: "every field, bytes as written", spec: v1alpha1.VaultSecretSpec{Sources: source("db")}, want: map[string]string{
+			"url": "x", "n": "12345678901234567890.10", "list": "[1,2]", "obj": `{"a":"<&>"}`, "t": "true", "z": "null", "b64": "aGVs\nbG8", "uni": "é"}},
+		{name: "two sources", spec: v1alpha1.VaultSecretSpec{Sources: source("db", "two"), DataFrom: []v1alpha1.DataFrom{
+			{Source: "db", Include: []string{"u*"}, Exclude: []string{"un?"}}, {Source: "two", KeyFormat: "{name}_{field}"}}},
+			want: map[string]string{"url": "x", "two_a": "1"}},
+		{name: "named keys", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{from("U", "db", "url"), optional, decode,
+			{Key: "t", Template: "{{ .db.n }}-{{ .db.obj.a }}"}}},
+			want: map[string]string{"U": "x", "d": "hello", "t": "12345678901234567890.10-<&>"}},
+		{name: "one key from two sources", spec: v1alpha1.VaultSecretSpec{Sources: source("two", "two")}, reason: "InvalidData", says: "key a comes from source two and from source two"},
+		{name: "data against dataFrom", spec: v1alpha1.VaultSecretSpec{Sources: source("two"), Data: []v1alpha1.DataEntry{from("a", "db", "url")}, DataFrom: []v1alpha1.DataFrom{{Source: "two"}}},
+			reason: "InvalidData", says: "key a"},
+		{name: "missing field", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{from("k", "db", "none")}}, reason: "FieldMissing", says: "app/db"},
+		{name: "not Base64", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{badDecode}}, reason: "InvalidData", says: "is not Base64"},
+		{name: "template without field", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{{Key: "t", Template: "{{ .db.none }}"}}}, reason: "InvalidTemplate", says: "template of key t"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := render(&c.spec, all, time.Now)
+			if c.reason != "" {
+				if reconcile.ReasonOf(err) != c.reason || !reconcile.IsStalled(err) || !strings.Contains(err.Error(), c.says) {
+					t.Fatalf("got %v, want %s that says %q", err, c.reason, c.says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := map[string]string{}
+			for k, v := range got {
+				text[k] = string(v)
+			}
+			if diff := cmp.Diff(c.want, text); diff != "" {
+				t.Fatalf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// Only a source of which every use is an optional field may be missing.
+func TestNeeded(t *testing.T) {
+	maybe := from("a", "db", "x")
+	maybe.From.Optional = true
+	cases := []struct {
+		name string
+		spec v1alpha1.VaultSecretSpec
+		want bool
+	}{
+		{"everything", v1alpha1.VaultSecretSpec{}, true},
+		{"field", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{from("a", "db", "x")}}, true},
+		{"optional field", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{maybe}}, false},
+		{"optional and not", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{maybe, from("b", "db", "y")}}, true},
+		{"optional and template", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{maybe, {Key: "t", Template: "{{ .db.x }}"}}}, true},
+		{"optional and template of another", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{maybe, {Key: "t", Template: "{{ .two.x }}"}}}, false},
+		{"optional and all fields", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{maybe}, DataFrom: []v1alpha1.DataFrom{{Source: "db"}}}, true},
+		{"used by nothing", v1alpha1.VaultSecretSpec{Data: []v1alpha1.DataEntry{from("a", "two", "x")}}, true},
+	}
+	for _, c := range cases {
+		if got := needed(&c.spec, "db"); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestGlob(t *testing.T) {
+	cases := []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"*", "", true}, {"*", "abc", true}, {"a*c", "abbbc", true}, {"a*c", "abbbd", false}, {"a?c", "abc", true}, {"a?c", "ac", false},
+		{"", "", true}, {"", "a", false}, {"*a*b*", "xxaxxbxx", true}, {"*a*b*", "xxbxxaxx", false}, {"abc", "abc", true}, {"abc", "abcd", false},
+		{strings.Repeat("*a", 100), strings.Repeat("a", 5000) + "b", false},
+	}
+	for _, c := range cases {
+		if got := glob(c.pattern, c.s); got != c.want {
+			t.Errorf("glob(%q, %q) = %v", c.pattern, c.s, got)
+		}
+	}
+}
+
+// At start an object is compared by etags; any difference, or anything unknown, means that it is run.
+func TestSynced(t *testing.T) {
+	three := int64(3)
+	obj := &v1alpha1.VaultSecret{
+		Spec:   v1alpha1.VaultSecretSpec{Sources: []v1alpha1.Source{{Name: "a", Path: "app/a"}, {Name: "b", Path: "app/b", Version: &three}}},
+		Status: v1alpha1.VaultSecretStatus{Synced: []v1alpha1.SyncedSource{{Source: "a", Path: "app/a", ETag: "e1"}, {Source: "b", Path: "app/b", ETag: "old"}}},
+	}
+	for want, current := range map[bool]map[string]string{true: {"app/a": "e1", "app/b": "new"}, false: {"app/a": "e2"}} {
+		if got := synced(obj, current); got != want {
+			t.Errorf("%v: %v", current, got)
+		}
+	}
+	if synced(obj, nil) {
+		t.Error("unknown counts as the same")
+	}
+	obj.Spec.Sources[0].Path = "app/c"
+	if synced(obj, map[string]string{"app/a": "e1", "app/c": "e1"}) {
+		t.Error("another path counts as the same")
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	for text, want := range map[v1alpha1.Duration]time.Duration{"": time.Hour, "90d": 90 * 24 * time.Hour, "1s": 10 * time.Second, "nonsense": time.Hour} {
+		if got := refresh(&v1alpha1.VaultSecret{Spec: v1alpha1.VaultSecretSpec{RefreshInterval: text}}); got != want {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}

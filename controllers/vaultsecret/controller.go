@@ -1,0 +1,150 @@
+// Package vaultsecret keeps one Kubernetes Secret per VaultSecret equal to secrets in the vault, read
+// with the rights of a ServiceAccount of the object's namespace.
+package vaultsecret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+	"github.com/scailabs/scaivault/controllers/internal/target"
+	"github.com/scailabs/scaivault/controllers/internal/template"
+	"github.com/scailabs/scaivault/controllers/internal/vault"
+	"github.com/scailabs/scaivault/internal/schedule"
+	"github.com/scailabs/scaivault/pkg/client"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
+)
+
+const (
+	defaultRefresh = time.Hour
+	minRefresh     = 10 * time.Second
+)
+
+// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets/status,verbs=get;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// session reads values as one identity; *vault.Session fits.
+type session interface {
+	Read(context.Context, string, client.ReadOptions) (*vaultapi.Secret, error)
+	BatchRead(context.Context, vaultapi.BatchRequest) (*vaultapi.BatchResponse, error)
+}
+
+// guard keeps a replaced vault from doing harm; *vault.Guard fits.
+type guard interface {
+	Check(context.Context) error
+	CheckNow(context.Context) error
+}
+
+// absences judges missing sources; *vault.Absences fits.
+type absences interface {
+	Missing(object types.UID, paths []string, now time.Time) bool
+	Present(object types.UID)
+}
+
+// Reconciler runs VaultSecrets. All fields are required.
+type Reconciler struct {
+	Runner   *reconcile.Runner
+	Accounts *vault.Accounts
+	Guard    guard
+	Absences absences
+	Writer   *target.Writer
+	Rules    target.Rules
+	Now      func() time.Time
+}
+
+// run is one reconcile of one object; the only holder of values.
+type run struct {
+	*Reconciler
+	obj      v1alpha1.VaultSecret
+	identity string
+	values   map[string]value // by source; a missing one is not in it
+	settled  bool             // the target holds what the status says, for this spec
+	same     bool             // and so does the vault
+}
+
+// Reconcile looks at one object.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	s := &run{Reconciler: r}
+	return r.Runner.Run(ctx, req, &s.obj, reconcile.Plan{
+		Suspended: func() bool { return s.obj.Spec.Suspend },
+		Steps:     []reconcile.Step{s.check, s.compare, s.fetch, s.write},
+		Done: func() (string, string) {
+			return v1alpha1.ReasonSynced, fmt.Sprintf("Secret %s holds what the vault holds", s.obj.TargetName())
+		},
+		Refresh: func() time.Duration { return refresh(&s.obj) },
+	})
+}
+
+// refresh is the interval of an object; one that does not parse is refused by check and counts as absent.
+func refresh(obj *v1alpha1.VaultSecret) time.Duration {
+	d, err := schedule.ParseDuration(string(obj.Spec.RefreshInterval))
+	if obj.Spec.RefreshInterval == "" || err != nil {
+		return defaultRefresh
+	}
+	return max(d, minRefresh)
+}
+
+// check refuses what cannot be done, before anything is read. It repeats what the schema says, because
+// an object may be older than the schema.
+func (s *run) check(ctx context.Context) error {
+	if text := s.obj.Spec.RefreshInterval; text != "" {
+		if _, err := schedule.ParseDuration(string(text)); err != nil {
+			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("refreshInterval: %w", err))
+		}
+	}
+	if err := s.Rules.Where(s.desired(nil)); err != nil {
+		return err
+	}
+	for _, d := range s.obj.Spec.Data {
+		if d.Template == "" {
+			continue
+		}
+		if err := template.Check(d.Template); err != nil {
+			return badTemplate(d.Key, err)
+		}
+	}
+	return s.Guard.Check(ctx)
+}
+
+func badTemplate(key string, err error) error {
+	return reconcile.Stalled(v1alpha1.ReasonInvalidTemplate, fmt.Errorf("template of key %s %w", key, err))
+}
+
+// compare finds out whether anything but the vault could have changed since the last run. If not, the
+// etags of the status let the vault answer without sending values.
+func (s *run) compare(ctx context.Context) error {
+	st := s.obj.Status
+	asked := s.obj.Annotations[v1alpha1.AnnotationRequestedAt] != st.LastHandledRequest
+	if asked || !reconcile.Applied(&s.obj) || st.Target == nil || st.Target.Name != s.obj.TargetName() {
+		return nil
+	}
+	var err error
+	s.settled, err = s.Writer.Settled(ctx, s.owner(), recorded(st.Target))
+	return err
+}
+
+func recorded(t *v1alpha1.TargetStatus) target.State {
+	if t == nil {
+		return target.State{}
+	}
+	return target.State{Name: t.Name, UID: types.UID(t.UID), ResourceVersion: t.ResourceVersion}
+}
+
+func (s *run) owner() target.Owner { return ownerOf(&s.obj) }
+
+func ownerOf(obj *v1alpha1.VaultSecret) target.Owner {
+	return target.Owner{Kind: "VaultSecret", Namespace: obj.Namespace, Name: obj.Name, UID: obj.UID}
+}
+
+// errNothing is what a batch gives for a path that it did not mention.
+var errNothing = errors.New("the vault said nothing about it")

@@ -1,0 +1,60 @@
+package vaultsecret
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+// Indexes of the VaultSecrets in the cache.
+const (
+	indexPath    = "spec.sources.path"
+	indexAccount = "spec.serviceAccountName"
+)
+
+func index(ctx context.Context, to client.FieldIndexer) error {
+	if err := to.IndexField(ctx, &v1alpha1.VaultSecret{}, indexPath, byPath); err != nil {
+		return fmt.Errorf("index VaultSecrets by path: %w", err)
+	}
+	if err := to.IndexField(ctx, &v1alpha1.VaultSecret{}, indexAccount, byAccount); err != nil {
+		return fmt.Errorf("index VaultSecrets by ServiceAccount: %w", err)
+	}
+	return nil
+}
+
+func byPath(o client.Object) []string {
+	var paths []string
+	for _, s := range o.(*v1alpha1.VaultSecret).Spec.Sources {
+		paths = append(paths, string(s.Path))
+	}
+	return paths
+}
+
+func byAccount(o client.Object) []string { return []string{o.(*v1alpha1.VaultSecret).ServiceAccount()} }
+
+// list reads VaultSecrets from the cache without copying them: nobody may change what it returns.
+func list(ctx context.Context, from client.Reader, opts ...client.ListOption) ([]v1alpha1.VaultSecret, error) {
+	var l v1alpha1.VaultSecretList
+	if err := from.List(ctx, &l, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
+		return nil, fmt.Errorf("list VaultSecrets: %w", err)
+	}
+	return l.Items, nil
+}
+
+func request(obj metav1.Object) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKey{Namespace: obj.GetNamespace(), Name: obj.GetName()}}
+}
+
+// priority puts an object whose Secret does not exist yet ahead of all others.
+func priority(obj *v1alpha1.VaultSecret) int {
+	if obj.Status.LastSyncTime == nil {
+		return reconcile.FirstPriority
+	}
+	return reconcile.ChangePriority
+}

@@ -1,0 +1,145 @@
+package vaultsecret
+
+import (
+	"context"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
+
+// SetupWithManager registers the controller. inbox receives what Sink puts in.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, inbox *reconcile.Inbox, o controller.Options) error {
+	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	w := &watches{Reconciler: r, cached: mgr.GetClient()}
+	return ctrl.NewControllerManagedBy(mgr).Named("vaultsecret").WithOptions(o).
+		Watches(&v1alpha1.VaultSecret{}, w.objects()).
+		WatchesMetadata(&corev1.Secret{}, w.targets()).
+		WatchesMetadata(&corev1.ServiceAccount{}, w.accounts()).
+		WatchesRawSource(source.Func(inbox.Start)).
+		Complete(r)
+}
+
+// watches turn what the API server tells into queue entries.
+type watches struct {
+	*Reconciler
+	cached client.Reader
+}
+
+// objects queues VaultSecrets whose spec changed or that were asked for. At start, those that look
+// finished are left to Sink.Everything, which compares them with the vault in bulk.
+func (w *watches) objects() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
+			obj := e.Object.(*v1alpha1.VaultSecret)
+			if !e.IsInInitialList || !finished(obj) {
+				reconcile.Enqueue(q, priority(obj), 0, request(obj))
+			}
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			obj := e.ObjectNew.(*v1alpha1.VaultSecret)
+			if obj.Generation != e.ObjectOld.GetGeneration() || requested(obj) || obj.DeletionTimestamp != nil {
+				reconcile.Enqueue(q, priority(obj), 0, request(obj))
+			}
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+			obj := e.Object.(*v1alpha1.VaultSecret)
+			w.Writer.Memory.Forget(ownerOf(obj))
+			w.Absences.Present(obj.UID)
+		},
+	}
+}
+
+func requested(obj *v1alpha1.VaultSecret) bool {
+	return obj.Annotations[v1alpha1.AnnotationRequestedAt] != obj.Status.LastHandledRequest
+}
+
+// finished tells whether nothing about the object itself asks for work.
+func finished(obj *v1alpha1.VaultSecret) bool {
+	return reconcile.Applied(obj) && !requested(obj) && obj.DeletionTimestamp == nil && !obj.Spec.Suspend &&
+		len(obj.Status.Synced) == len(obj.Spec.Sources) && obj.Status.Target != nil && obj.Status.Target.Name == obj.TargetName()
+}
+
+// targets queues the owner of a Secret that somebody else wrote to, or that is gone.
+func (w *watches) targets() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.drift(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { w.drift(ctx, e.ObjectNew, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			if obj := w.ownerOf(ctx, e.Object); obj != nil {
+				w.Writer.Memory.Gone(ownerOf(obj), e.Object.GetUID())
+				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+			}
+		},
+	}
+}
+
+func (w *watches) drift(ctx context.Context, secret client.Object, q queue) {
+	obj := w.ownerOf(ctx, secret)
+	if obj != nil && w.Writer.Memory.Drifted(ownerOf(obj), recorded(obj.Status.Target), secret) {
+		reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+	}
+}
+
+// ownerOf finds the VaultSecret that writes a Secret, nil if there is none.
+func (w *watches) ownerOf(ctx context.Context, secret client.Object) *v1alpha1.VaultSecret {
+	name := secret.GetAnnotations()[v1alpha1.AnnotationAdopt]
+	if ref := metav1.GetControllerOfNoCopy(secret); ref != nil {
+		if ref.Kind != "VaultSecret" || ref.APIVersion != v1alpha1.GroupVersion.String() {
+			return nil
+		}
+		name = ref.Name
+	}
+	obj := &v1alpha1.VaultSecret{}
+	if name == "" || w.cached.Get(ctx, client.ObjectKey{Namespace: secret.GetNamespace(), Name: name}, obj) != nil {
+		return nil
+	}
+	if obj.TargetName() != secret.GetName() {
+		return nil
+	}
+	return obj
+}
+
+// accounts queues the VaultSecrets of a ServiceAccount that came, went or was annotated.
+func (w *watches) accounts() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList {
+				w.usersOf(ctx, e.Object, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || !maps.Equal(e.ObjectOld.GetAnnotations(), e.ObjectNew.GetAnnotations()) {
+				w.usersOf(ctx, e.ObjectNew, q)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			w.Accounts.Forget(e.Object.GetNamespace(), e.Object.GetName())
+			w.usersOf(ctx, e.Object, q)
+		},
+	}
+}
+
+func (w *watches) usersOf(ctx context.Context, account client.Object, q queue) {
+	objs, err := list(ctx, w.cached, client.InNamespace(account.GetNamespace()), client.MatchingFields{indexAccount: account.GetName()})
+	if err != nil {
+		return // the cache ends with the process
+	}
+	for i := range objs {
+		reconcile.Enqueue(q, priority(&objs[i]), 0, request(&objs[i]))
+	}
+}
