@@ -13,7 +13,10 @@ const Redacted = "[redacted]"
 
 // Values is the data object of a secret. It never prints: String, Format, GoString, MarshalJSON and LogValue
 // give Redacted; only Reveal gives what is inside. Numbers stay as written, whatever their size.
-type Values struct{ raw json.RawMessage }
+//
+// The object sits behind a func, because fmt prints the bytes of a field of another struct without asking the
+// field's own methods when that field is not exported.
+type Values struct{ open func() json.RawMessage }
 
 // NewValues takes a JSON object as it stands.
 func NewValues(object json.RawMessage) (Values, error) {
@@ -21,16 +24,25 @@ func NewValues(object json.RawMessage) (Values, error) {
 	if len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(trimmed) {
 		return Values{}, errors.New("data must be a JSON object")
 	}
-	return Values{raw: trimmed}, nil
+	return holding(trimmed), nil
 }
 
-// Reveal returns the JSON object.
-func (v Values) Reveal() json.RawMessage { return v.raw }
+func holding(object json.RawMessage) Values {
+	return Values{open: func() json.RawMessage { return object }}
+}
+
+// Reveal returns the JSON object, nil for the zero Values.
+func (v Values) Reveal() json.RawMessage {
+	if v.open == nil {
+		return nil
+	}
+	return v.open()
+}
 
 // Fields returns the top-level fields, each as JSON.
 func (v Values) Fields() (map[string]json.RawMessage, error) {
 	var m map[string]json.RawMessage
-	if err := json.Unmarshal(v.raw, &m); err != nil {
+	if err := json.Unmarshal(v.Reveal(), &m); err != nil {
 		return nil, errors.New("data is not a JSON object") // the decoder's own error would quote the value
 	}
 	return m, nil
@@ -38,7 +50,7 @@ func (v Values) Fields() (map[string]json.RawMessage, error) {
 
 // UnmarshalJSON keeps the object as it stands.
 func (v *Values) UnmarshalJSON(b []byte) error {
-	v.raw = bytes.Clone(b)
+	*v = holding(bytes.Clone(b))
 	return nil
 }
 
