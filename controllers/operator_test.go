@@ -107,13 +107,12 @@ func TestInterruptions(t *testing.T) {
 	w.becomes(soon, "a", "True/Synced")
 
 	w.stop()
-	version := w.version("a")
 	w.patch("a", `{"data":{"k":"aGFja2Vk"}}`)
 	w.start()
 	w.holds(soon, "a", "k", "3")
 
 	w.stop()
-	version = w.version("a")
+	version := w.version("a")
 	w.start()
 	w.create("later", path, nil) // when this is done, the start was compared
 	w.becomes(soon, "later", "True/Synced")

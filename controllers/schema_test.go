@@ -1,4 +1,4 @@
-package v1alpha1_test
+package controllers_test
 
 import (
 	"strings"
@@ -13,13 +13,13 @@ import (
 	"github.com/scailabs/scaivault/test/controlplane"
 )
 
-const source = "sources: [{name: db, path: app/db}]\n"
+const oneSource = "sources: [{name: db, path: app/db}]\n"
 
 // The API server accepts what the documentation shows and refuses the rest with a message that says
 // what to do.
 func TestVaultSecretSchema(t *testing.T) {
 	refuse(t, "vaultsecrets", []schemaCase{
-		{name: "smallest", spec: source},
+		{name: "smallest", spec: oneSource},
 		{name: "full", spec: `
 serviceAccountName: billing-prod
 sources: [{name: db, path: environments/production/billing/database, version: 3}]
@@ -44,25 +44,25 @@ suspend: true
 		{name: "two of one name", spec: "sources: [{name: db, path: a}, {name: db, path: b}]", want: "Duplicate value"},
 		{name: "source name", spec: "sources: [{name: 1db, path: a}]", want: "must start with a-z"},
 		{name: "version 0", spec: "sources: [{name: db, path: a, version: 0}]", want: "greater than or equal to 1"},
-		{name: "unknown source in data", spec: source + "data: [{key: a, from: {source: nope, field: x}}]", want: "must be the name of one of spec.sources"},
-		{name: "unknown source in dataFrom", spec: source + "dataFrom: [{source: nope}]", want: "must be the name of one of spec.sources"},
-		{name: "from and template", spec: source + `data: [{key: a, from: {source: db, field: x}, template: text}]`, want: "exactly one of from and template"},
-		{name: "neither", spec: source + `data: [{key: a}]`, want: "exactly one of from and template"},
-		{name: "key", spec: source + `data: [{key: "a/b", template: text}]`, want: "letters, digits, -, . and _ only"},
-		{name: "decode", spec: source + `data: [{key: a, from: {source: db, field: x, decode: Hex}}]`, want: "Base64"},
-		{name: "key format", spec: source + `dataFrom: [{source: db, keyFormat: "{name}"}]`, want: "must contain {field}"},
-		{name: "key format with slash", spec: source + `dataFrom: [{source: db, keyFormat: "{field}/x"}]`, want: "must contain {field}"},
-		{name: "duration", spec: source + "refreshInterval: soon", want: "must be a positive duration"},
-		{name: "duration zero", spec: source + "refreshInterval: 0s", want: "must be a positive duration"},
-		{name: "duration of days", spec: source + "refreshInterval: 90d"},
-		{name: "label of Kubernetes", spec: source + "target: {labels: {app.kubernetes.io/name: x}}", want: "not allowed on a target"},
-		{name: "label of Helm", spec: source + "target: {labels: {helm.sh/chart: x}}", want: "not allowed on a target"},
-		{name: "annotation of a replicator", spec: source + `target: {annotations: {replicator.v1.mittwald.de/replicate-to: "*"}}`, want: "not allowed on a target"},
-		{name: "annotation of a reflector", spec: source + `target: {annotations: {reflector.v1.k8s.emberstack.com/reflection-allowed: "true"}}`, want: "not allowed on a target"},
-		{name: "our own annotation", spec: source + `target: {annotations: {scaivault.io/adopt: x}}`, want: "not allowed on a target"},
-		{name: "whenDeleted", spec: source + "whenDeleted: Orphan", want: "Unsupported value"},
-		{name: "mistake 15: service account token", spec: source + "target: {type: kubernetes.io/service-account-token}", want: "never written"},
-		{name: "mistake 17: no file or URL field", spec: source + "vaultURL: https://evil.example", want: "unknown field"},
+		{name: "unknown source in data", spec: oneSource + "data: [{key: a, from: {source: nope, field: x}}]", want: "must be the name of one of spec.sources"},
+		{name: "unknown source in dataFrom", spec: oneSource + "dataFrom: [{source: nope}]", want: "must be the name of one of spec.sources"},
+		{name: "from and template", spec: oneSource + `data: [{key: a, from: {source: db, field: x}, template: text}]`, want: "exactly one of from and template"},
+		{name: "neither", spec: oneSource + `data: [{key: a}]`, want: "exactly one of from and template"},
+		{name: "key", spec: oneSource + `data: [{key: "a/b", template: text}]`, want: "letters, digits, -, . and _ only"},
+		{name: "decode", spec: oneSource + `data: [{key: a, from: {source: db, field: x, decode: Hex}}]`, want: "Base64"},
+		{name: "key format", spec: oneSource + `dataFrom: [{source: db, keyFormat: "{name}"}]`, want: "must contain {field}"},
+		{name: "key format with slash", spec: oneSource + `dataFrom: [{source: db, keyFormat: "{field}/x"}]`, want: "must contain {field}"},
+		{name: "duration", spec: oneSource + "refreshInterval: soon", want: "must be a positive duration"},
+		{name: "duration zero", spec: oneSource + "refreshInterval: 0s", want: "must be a positive duration"},
+		{name: "duration of days", spec: oneSource + "refreshInterval: 90d"},
+		{name: "label of Kubernetes", spec: oneSource + "target: {labels: {app.kubernetes.io/name: x}}", want: "not allowed on a target"},
+		{name: "label of Helm", spec: oneSource + "target: {labels: {helm.sh/chart: x}}", want: "not allowed on a target"},
+		{name: "annotation of a replicator", spec: oneSource + `target: {annotations: {replicator.v1.mittwald.de/replicate-to: "*"}}`, want: "not allowed on a target"},
+		{name: "annotation of a reflector", spec: oneSource + `target: {annotations: {reflector.v1.k8s.emberstack.com/reflection-allowed: "true"}}`, want: "not allowed on a target"},
+		{name: "our own annotation", spec: oneSource + `target: {annotations: {scaivault.io/adopt: x}}`, want: "not allowed on a target"},
+		{name: "whenDeleted", spec: oneSource + "whenDeleted: Orphan", want: "Unsupported value"},
+		{name: "mistake 15: service account token", spec: oneSource + "target: {type: kubernetes.io/service-account-token}", want: "never written"},
+		{name: "mistake 17: no file or URL field", spec: oneSource + "vaultURL: https://evil.example", want: "unknown field"},
 	})
 }
 
@@ -144,7 +144,7 @@ func TestNothingIsDefaultedIntoSpec(t *testing.T) {
 	p := controlplane.Start(t)
 	p.InstallCRDs(t)
 	client := dynamic.NewForConfigOrDie(p.Config).Resource(v1alpha1.GroupVersion.WithResource("vaultsecrets")).Namespace("default")
-	got, err := client.Create(t.Context(), object(t, "vaultsecrets", source), metav1.CreateOptions{DryRun: []string{"All"}})
+	got, err := client.Create(t.Context(), object(t, "vaultsecrets", oneSource), metav1.CreateOptions{DryRun: []string{"All"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,15 +78,6 @@ type Options struct {
 // Account names a ServiceAccount.
 type Account struct{ Namespace, Name string }
 
-// Run runs the operator until ctx ends.
-func Run(ctx context.Context, o Options) error {
-	mgr, err := New(ctx, o)
-	if err != nil {
-		return err
-	}
-	return mgr.Start(ctx)
-}
-
 // Scheme knows the kinds that the operator works with.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()

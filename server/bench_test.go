@@ -19,7 +19,7 @@ func BenchmarkCalls(b *testing.B) {
 	for _, row := range []struct{ name, request string }{
 		{"read", "GET /v1/secrets/bench/p%d HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer " + devToken + "\r\n\r\n"},
 		{"write", "PUT /v1/secrets/bench/p%d HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer " + devToken +
-			"\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n{\"data\":{\"password\":\"0123456\"}}"},
+			"\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\r\n{\"data\":{\"password\":\"0123456\"}}"},
 		{"list", "GET /v1/secrets?prefix=bench/&limit=100&x=%d HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer " + devToken + "\r\n\r\n"},
 	} {
 		b.Run(row.name, func(b *testing.B) { drive(b, row.request) })

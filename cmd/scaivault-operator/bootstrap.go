@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	secretRootKey = "scaivault-root-key" //nolint:gosec // the name of a Secret
+	secretRootKey = "scaivault-root-key"
 	secretCA      = "scaivault-ca"
 	secretTLS     = "scaivault-server-tls"
 	fileRootKey   = "root.key"

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/scailabs/scaivault/controllers"
+	admission "github.com/scailabs/scaivault/webhook/v1alpha1"
 )
 
 func runCommand() *cobra.Command {
 	var s settings
 	var o controllers.Options
-	var own string
+	var own, webhookCertDir string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the operator",
@@ -20,7 +23,7 @@ func runCommand() *cobra.Command {
 			if err := s.complete(&o, own); err != nil {
 				return err
 			}
-			return controllers.Run(cmd.Context(), o)
+			return run(cmd.Context(), o, webhookCertDir)
 		},
 	}
 	f := c.Flags()
@@ -34,7 +37,22 @@ func runCommand() *cobra.Command {
 	f.IntVar(&o.Concurrency, "concurrency", 0, "VaultSecrets worked on at a time; 0 for the default")
 	f.StringSliceVar(&o.AllowSecretTypes, "allow-secret-type", nil, "further Secret type that a target may have; may be repeated")
 	f.StringSliceVar(&o.AllowNamespaces, "allow-namespace", nil, "allow targets in kube-system or the operator's own namespace; may be repeated")
+	f.StringVar(&webhookCertDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key; with it admission is served on port 9443, see config/webhook")
 	return c
+}
+
+// run runs the operator, with admission if there are certificates for it, until ctx ends.
+func run(ctx context.Context, o controllers.Options, webhookCertDir string) error {
+	mgr, err := controllers.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	if webhookCertDir != "" {
+		if err := admission.SetupWithManager(ctx, mgr, admission.Options{CertDir: webhookCertDir}); err != nil {
+			return fmt.Errorf("serve admission: %w", err)
+		}
+	}
+	return mgr.Start(ctx)
 }
 
 // complete turns flags into options and says what is missing.

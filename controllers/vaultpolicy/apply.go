@@ -127,7 +127,7 @@ func (s *run) bind(ctx context.Context) error {
 			return s.explain(err, "bind "+b.IdentityID)
 		}
 	}
-	s.obj.Status.Bindings = int32(len(s.want)) //nolint:gosec // bounded by the number of namespaces
+	s.obj.Status.Bindings = int32(len(s.want))
 	return nil
 }
 

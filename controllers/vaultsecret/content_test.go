@@ -20,7 +20,7 @@ func object(path, fields string) value {
 	return v
 }
 
-func source(names ...string) (out []v1alpha1.Source) {
+func sourcesOf(names ...string) (out []v1alpha1.Source) {
 	for _, n := range names {
 		out = append(out, v1alpha1.Source{Name: n, Path: v1alpha1.SecretPath("app/" + n)})
 	}
@@ -49,20 +49,20 @@ func TestRender(t *testing.T) {
 		reason string
 		says   string
 	}{
-		{name: "every field, bytes as written", spec: v1alpha1.VaultSecretSpec{Sources: source("db")}, want: map[string]string{
+		{name: "every field, bytes as written", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db")}, want: map[string]string{
 			"url": "x", "n": "12345678901234567890.10", "list": "[1,2]", "obj": `{"a":"<&>"}`, "t": "true", "z": "null", "b64": "aGVs\nbG8", "uni": "é"}},
-		{name: "two sources", spec: v1alpha1.VaultSecretSpec{Sources: source("db", "two"), DataFrom: []v1alpha1.DataFrom{
+		{name: "two sources", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db", "two"), DataFrom: []v1alpha1.DataFrom{
 			{Source: "db", Include: []string{"u*"}, Exclude: []string{"un?"}}, {Source: "two", KeyFormat: "{name}_{field}"}}},
 			want: map[string]string{"url": "x", "two_a": "1"}},
-		{name: "named keys", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{from("U", "db", "url"), optional, decode,
+		{name: "named keys", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{from("U", "db", "url"), optional, decode,
 			{Key: "t", Template: "{{ .db.n }}-{{ .db.obj.a }}"}}},
 			want: map[string]string{"U": "x", "d": "hello", "t": "12345678901234567890.10-<&>"}},
-		{name: "one key from two sources", spec: v1alpha1.VaultSecretSpec{Sources: source("two", "two")}, reason: "InvalidData", says: "key a comes from source two and from source two"},
-		{name: "data against dataFrom", spec: v1alpha1.VaultSecretSpec{Sources: source("two"), Data: []v1alpha1.DataEntry{from("a", "db", "url")}, DataFrom: []v1alpha1.DataFrom{{Source: "two"}}},
+		{name: "one key from two sources", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("two", "two")}, reason: "InvalidData", says: "key a comes from source two and from source two"},
+		{name: "data against dataFrom", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("two"), Data: []v1alpha1.DataEntry{from("a", "db", "url")}, DataFrom: []v1alpha1.DataFrom{{Source: "two"}}},
 			reason: "InvalidData", says: "key a"},
-		{name: "missing field", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{from("k", "db", "none")}}, reason: "FieldMissing", says: "app/db"},
-		{name: "not Base64", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{badDecode}}, reason: "InvalidData", says: "is not Base64"},
-		{name: "template without field", spec: v1alpha1.VaultSecretSpec{Sources: source("db"), Data: []v1alpha1.DataEntry{{Key: "t", Template: "{{ .db.none }}"}}}, reason: "InvalidTemplate", says: "template of key t"},
+		{name: "missing field", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{from("k", "db", "none")}}, reason: "FieldMissing", says: "app/db"},
+		{name: "not Base64", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{badDecode}}, reason: "InvalidData", says: "is not Base64"},
+		{name: "template without field", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{{Key: "t", Template: "{{ .db.none }}"}}}, reason: "InvalidTemplate", says: "template of key t"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package vaultsecret
 import (
 	"context"
 	"maps"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,12 @@ import (
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+// A repair that follows another within fightWindow waits for fightPause.
+const (
+	fightWindow = 2 * time.Second
+	fightPause  = 250 * time.Millisecond
 )
 
 type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
@@ -91,8 +98,17 @@ func (w *watches) targets() handler.EventHandler {
 func (w *watches) drift(ctx context.Context, secret client.Object, q queue) {
 	obj := w.ownerOf(ctx, secret)
 	if obj != nil && w.Writer.Memory.Drifted(ownerOf(obj), recorded(obj.Status.Target), secret) {
-		reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+		reconcile.Enqueue(q, reconcile.ChangePriority, w.patience(obj), request(obj))
 	}
+}
+
+// patience slows a fight with another writer down: a Secret that we wrote a moment ago is repaired a
+// little later.
+func (w *watches) patience(obj *v1alpha1.VaultSecret) time.Duration {
+	if last := obj.Status.LastSyncTime; last != nil && w.Now().Sub(last.Time) < fightWindow {
+		return fightPause
+	}
+	return 0
 }
 
 // ownerOf finds the VaultSecret that writes a Secret, nil if there is none.

@@ -60,7 +60,7 @@ func (s *run) note(at target.State) {
 	before := recorded(st.Target)
 	st.Binding = &v1alpha1.BindingReference{Name: at.Name}
 	st.Target = &v1alpha1.TargetStatus{Name: at.Name, UID: string(at.UID), ResourceVersion: at.ResourceVersion}
-	st.Synced, st.SyncedCount = s.synced(), int32(len(s.obj.Spec.Sources)) //nolint:gosec // at most 100 by schema
+	st.Synced, st.SyncedCount = s.synced(), int32(len(s.obj.Spec.Sources))
 	if at != before {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now

@@ -52,7 +52,8 @@ const statementFormat = 1
 type checkpointer struct {
 	mu      sync.Mutex
 	prev    string
-	chained bool // prev is known
+	at      int64 // of prev; its order is theirs, whatever the clock does
+	chained bool  // prev is known
 	fullDue time.Time
 }
 
@@ -74,7 +75,7 @@ func (l *Log) sign(ctx context.Context) error {
 		return err
 	}
 	if !c.chained {
-		if c.prev, err = l.lastCheckpoint(ctx); err != nil {
+		if c.prev, c.at, err = l.lastCheckpoint(ctx); err != nil {
 			return err
 		}
 		c.chained = true
@@ -84,14 +85,15 @@ func (l *Log) sign(ctx context.Context) error {
 			return err
 		}
 	}
-	cp, err := key.checkpoint(statement{Format: statementFormat, At: now.UnixMicro(), Signer: l.owner, Prev: c.prev, Heads: sortedHeads(heads)})
+	at := max(now.UnixMicro(), c.at+1)
+	cp, err := key.checkpoint(statement{Format: statementFormat, At: at, Signer: l.owner, Prev: c.prev, Heads: sortedHeads(heads)})
 	if err != nil {
 		return err
 	}
 	if err := l.save(ctx, cp); err != nil {
 		return err
 	}
-	c.prev = cp.ID
+	c.prev, c.at = cp.ID, at
 	if full {
 		c.fullDue = now.Add(fullEvery)
 	}
@@ -100,14 +102,13 @@ func (l *Log) sign(ctx context.Context) error {
 	return nil
 }
 
-// lastCheckpoint is the id that this process's first checkpoint follows, "" if there is none.
-func (l *Log) lastCheckpoint(ctx context.Context) (string, error) {
-	var id string
-	err := l.db.QueryRow(ctx, `SELECT id FROM audit_checkpoints ORDER BY at DESC, id DESC LIMIT 1`).Scan(&id)
+// lastCheckpoint is the id and the time of the one that this process's first checkpoint follows, "" if there is none.
+func (l *Log) lastCheckpoint(ctx context.Context) (id string, at int64, err error) {
+	err = l.db.QueryRow(ctx, `SELECT id, at FROM audit_checkpoints ORDER BY at DESC, id DESC LIMIT 1`).Scan(&id, &at)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("last audit checkpoint: %w", err)
+		return "", 0, fmt.Errorf("last audit checkpoint: %w", err)
 	}
-	return id, nil
+	return id, at, nil
 }
 
 func sortedHeads(heads map[chainID]chain) []signedHead {

@@ -13,7 +13,7 @@ import (
 
 const (
 	chunkSteps   = 256  // rows per transaction: callers in the same batch wait for them
-	rowsPerQuery = 16   // more rows in one statement cost more per row on SQLite (docs/adr/0002-audit-blocks.md)
+	rowsPerQuery = 8    // more rows in one statement cost more per row on SQLite (docs/adr/0002-audit-blocks.md)
 	tableBlocks  = 1024 // blocks per segment that is read from the table
 )
 

@@ -228,7 +228,7 @@ func trouble(ctx context.Context, l *Log, db *store.DB, n int, id string) error 
 func TestUncertainCommitIsSettled(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		cases := map[string]func(ln *lane, lost *block){
-			"it was committed":     func(ln *lane, lost *block) { ln.pending = []*block{lost} },
+			"it was committed":      func(ln *lane, lost *block) { ln.pending = []*block{lost} },
 			"it was found too late": func(ln *lane, lost *block) {},
 		}
 		for name, forget := range cases {

@@ -17,18 +17,25 @@ const (
 	selectUnindexed = `SELECT first_seq, last_seq, first_at, last_at, body FROM audit_blocks
 		WHERE tenant = $1 AND writer = $2 AND first_seq > $3 AND last_seq <= $4 ORDER BY first_seq LIMIT $5`
 	// selectBehind lists the chains of an owner's writers that have entries beyond the index.
-	selectBehind = `SELECT c.tenant, c.writer, c.indexed_seq, MAX(b.last_seq)
-		FROM audit_writers w
-		JOIN audit_chains c ON c.writer = w.writer
-		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq > c.indexed_seq
-		WHERE w.owner = $1 AND w.closed = 0 GROUP BY c.tenant, c.writer, c.indexed_seq`
+	selectBehind = `SELECT tenant, writer, indexed_seq, last_seq FROM (
+		SELECT c.tenant, c.writer, c.indexed_seq, ` + lastSeq + ` AS last_seq
+		FROM audit_writers w JOIN audit_chains c ON c.writer = w.writer WHERE w.owner = $1 AND w.closed = 0
+		) AS ends WHERE last_seq > indexed_seq`
 )
 
-// Querying. selectTail lists the blocks beyond the index; one statement sees one state of both tables.
+// lastSeq and lastHash are the end of chain c. As scalars they cost one look into the index per chain; as a join
+// planners are tempted to read all blocks.
 const (
-	selectTail = `SELECT b.writer, b.first_seq, b.first_at, b.last_at FROM audit_chains c
-		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq > c.indexed_seq
-		WHERE c.tenant = $1 AND b.last_at >= $2 AND b.first_at <= $3`
+	lastSeq  = `(SELECT b.last_seq FROM audit_blocks b WHERE b.tenant = c.tenant AND b.writer = c.writer ORDER BY b.first_seq DESC LIMIT 1)`
+	lastHash = `(SELECT b.hash FROM audit_blocks b WHERE b.tenant = c.tenant AND b.writer = c.writer ORDER BY b.first_seq DESC LIMIT 1)`
+)
+
+// Querying.
+const (
+	selectTails = `SELECT writer, indexed_seq FROM (SELECT c.writer, c.indexed_seq, ` + lastSeq + ` AS last_seq
+		FROM audit_chains c WHERE c.tenant = $1) AS ends WHERE last_seq > indexed_seq`
+	selectTail = `SELECT first_seq, first_at, last_at FROM audit_blocks
+		WHERE tenant = $1 AND writer = $2 AND first_seq > $3 AND last_at >= $4 AND first_at <= $5`
 	selectMaxSpan = `SELECT COALESCE(MAX(max_span), 0) FROM audit_chains WHERE tenant = $1`
 	selectIndex   = `SELECT last_at, writer, first_seq, blocks FROM audit_index
 		WHERE tenant = $1 AND term = $2 AND last_at >= $3 AND first_at <= $4 AND last_at <= $5
@@ -39,10 +46,8 @@ const (
 // Summing up. The first half of selectSums is the state of the chains, the second what is summed; a SUM of BIGINT is
 // NUMERIC on PostgreSQL, hence the CAST.
 const (
-	selectTailBodies = `SELECT b.writer, b.first_seq, b.body FROM audit_chains c
-		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq > c.indexed_seq
-		WHERE c.tenant = $1 ORDER BY b.writer, b.first_seq`
-	sumsHead = `SELECT 0, writer, step, '', 0, indexed_seq, target_seq, 0 FROM audit_chains WHERE tenant = $1
+	selectTailBodies = `SELECT first_seq, body FROM audit_blocks WHERE tenant = $1 AND writer = $2 AND first_seq > $3`
+	sumsHead         = `SELECT 0, writer, step, '', 0, indexed_seq, target_seq, 0 FROM audit_chains WHERE tenant = $1
 		UNION ALL
 		SELECT 1, identity_id, path, action, success, CAST(SUM(events) AS BIGINT), MIN(first_at), MAX(last_at)
 		FROM audit_activity WHERE tenant = $1 AND hour >= $2 AND hour <= $3`
@@ -54,9 +59,7 @@ const (
 
 // Ends of all chains, and of one writer's.
 const (
-	selectHeads = `SELECT b.tenant, b.writer, b.last_seq, b.hash FROM audit_chains c
-		JOIN audit_blocks b ON b.tenant = c.tenant AND b.writer = c.writer AND b.first_seq =
-			(SELECT MAX(x.first_seq) FROM audit_blocks x WHERE x.tenant = c.tenant AND x.writer = c.writer)`
+	selectHeads       = `SELECT c.tenant, c.writer, ` + lastSeq + `, ` + lastHash + ` FROM audit_chains c`
 	selectWriterHeads = selectHeads + ` WHERE c.writer = $1`
 )
 

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	indexEvery  = 750 * time.Millisecond // hot paths repeat: fewer, larger runs cost less (docs/adr/0002-audit-blocks.md)
+	indexEvery  = time.Second // hot paths repeat: fewer, larger runs cost less (docs/adr/0002-audit-blocks.md)
 	signEvery   = time.Second
 	tendEvery   = 15 * time.Second
 	flushWithin = 10 * time.Second

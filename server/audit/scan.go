@@ -116,21 +116,14 @@ type blockKey struct {
 // start queues the blocks that the index does not hold yet, and then the index: in this order an entry that is
 // indexed meanwhile is met twice rather than not at all.
 func (c *scanner) start(ctx context.Context) error {
-	rows, err := c.log.db.Query(ctx, selectTail, c.tenant, c.from, c.newest())
+	tails, err := c.log.tails(ctx, c.tenant)
 	if err != nil {
-		return fmt.Errorf("end of audit trail: %w", err)
+		return err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var writer string
-		var r ref
-		if err := rows.Scan(&writer, &r.first, &r.firstAt, &r.lastAt); err != nil {
+	for _, t := range tails {
+		if err := c.addTail(ctx, t); err != nil {
 			return fmt.Errorf("end of audit trail: %w", err)
 		}
-		c.add(writer, r)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("end of audit trail: %w", err)
 	}
 	var span int64
 	if err := c.log.db.QueryRow(ctx, selectMaxSpan, c.tenant).Scan(&span); err != nil {
@@ -139,6 +132,45 @@ func (c *scanner) start(ctx context.Context) error {
 	c.page = indexPage{at: saturating(c.newest(), span), writer: lastWriter, first: math.MaxInt64}
 	heap.Push(&c.queue, item{at: c.page.at, kind: isPage})
 	return nil
+}
+
+// tail is the end of a chain that the index does not hold.
+type tail struct {
+	writer  string
+	indexed int64
+}
+
+func (l *Log) tails(ctx context.Context, tenant string) ([]tail, error) {
+	rows, err := l.db.Query(ctx, selectTails, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("ends of audit chains: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []tail
+	for rows.Next() {
+		var t tail
+		if err := rows.Scan(&t.writer, &t.indexed); err != nil {
+			return nil, fmt.Errorf("ends of audit chains: %w", err)
+		}
+		out = append(out, t)
+	}
+	return out, rows.Err()
+}
+
+func (c *scanner) addTail(ctx context.Context, t tail) error {
+	rows, err := c.log.db.Query(ctx, selectTail, c.tenant, t.writer, t.indexed, c.from, c.newest())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var r ref
+		if err := rows.Scan(&r.first, &r.firstAt, &r.lastAt); err != nil {
+			return err
+		}
+		c.add(t.writer, r)
+	}
+	return rows.Err()
 }
 
 func saturating(a, b int64) int64 {

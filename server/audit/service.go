@@ -152,13 +152,14 @@ func (d deed) accessed() bool {
 // Summary counts what happened between two instants; the default is the last 24 hours.
 func (s *Service) Summary(ctx context.Context, who guard.Caller, from, to time.Time) (vaultapi.AuditSummary, error) {
 	return ask(ctx, s, who, "summary", func(now time.Time) (vaultapi.AuditSummary, error) {
+		end := to // open if not given
 		if to.IsZero() {
 			to = now
 		}
 		if from.IsZero() {
 			from = to.Add(-defaultRange)
 		}
-		r, err := between(from, to)
+		r, err := between(from, end)
 		if err != nil {
 			return vaultapi.AuditSummary{}, err
 		}

@@ -100,59 +100,76 @@ func floorDiv(a, b int64) int64 {
 
 // steps are the rows of a segment in order of their keys.
 func (s segment) steps() []step {
-	terms := map[string][]ref{}
-	activity := map[activityKey]tally{}
-	reads := map[readsKey]tally{}
+	g := gathered{terms: map[term]*[]ref{}, activity: map[activityKey]*tally{}, reads: map[readsKey]*tally{}}
 	for _, b := range s.blocks {
-		terms[termAll] = append(terms[termAll], b.ref)
-		names := termNames{}
+		g.ref(term{}, b.ref)
+		g.last = fact{}
 		for _, f := range b.facts {
-			if f.events == 0 {
-				continue
-			}
-			names.add(terms, b.ref, f)
-			activity[f.activity()] = activity[f.activity()].add(f.tally())
-			if f.valueRead() {
-				k := readsKey{f.path, floorDiv(f.at, dayMicros)}
-				reads[k] = reads[k].add(f.tally())
+			if f.events > 0 {
+				g.add(b.ref, f)
 			}
 		}
 	}
-	out := make([]step, 0, len(terms)+len(activity)+len(reads))
-	for term, refs := range terms {
-		out = append(out, s.indexStep(term, refs))
+	out := make([]step, 0, len(g.terms)+len(g.activity)+len(g.reads))
+	for t, refs := range g.terms {
+		out = append(out, s.indexStep(t.kind+t.name, *refs))
 	}
-	for k, t := range activity {
-		out = append(out, s.activityStep(k, t))
+	for k, t := range g.activity {
+		out = append(out, s.activityStep(k, *t))
 	}
-	for k, t := range reads {
-		out = append(out, s.readsStep(k, t))
+	for k, t := range g.reads {
+		out = append(out, s.readsStep(k, *t))
 	}
 	slices.SortFunc(out, func(a, b step) int { return strings.Compare(a.key, b.key) })
 	return out
 }
 
-// termNames spares the making of a term for the second entry in a row that has it.
-type termNames struct{ path, identity, action string }
-
-func (n *termNames) add(terms map[string][]ref, b ref, f fact) {
-	if f.path != "" && f.path != n.path {
-		addRef(terms, termPath+f.path, b)
-	}
-	if f.identity != "" && f.identity != n.identity {
-		addRef(terms, termIdentity+f.identity, b)
-	}
-	if f.action != "" && f.action != n.action {
-		addRef(terms, termAction+f.action, b)
-	}
-	n.path, n.identity, n.action = f.path, f.identity, f.action
+// gathered is what a segment adds up to.
+type gathered struct {
+	terms    map[term]*[]ref
+	activity map[activityKey]*tally
+	reads    map[readsKey]*tally
+	last     fact // of the same block: the second entry in a row that has a term need not look it up
 }
 
-func addRef(terms map[string][]ref, term string, b ref) {
-	refs := terms[term]
-	if n := len(refs); n == 0 || refs[n-1].first != b.first {
-		terms[term] = append(refs, b)
+type term struct{ kind, name string }
+
+func (g *gathered) add(b ref, f fact) {
+	if f.path != "" && f.path != g.last.path {
+		g.ref(term{termPath, f.path}, b)
 	}
+	if f.identity != "" && f.identity != g.last.identity {
+		g.ref(term{termIdentity, f.identity}, b)
+	}
+	if f.action != "" && f.action != g.last.action {
+		g.ref(term{termAction, f.action}, b)
+	}
+	g.last = f
+	sum(g.activity, f.activity(), f)
+	if f.valueRead() {
+		sum(g.reads, readsKey{f.path, floorDiv(f.at, dayMicros)}, f)
+	}
+}
+
+// ref notes that block b holds t.
+func (g *gathered) ref(t term, b ref) {
+	refs := g.terms[t]
+	if refs == nil {
+		refs = new([]ref)
+		g.terms[t] = refs
+	}
+	if n := len(*refs); n == 0 || (*refs)[n-1].first != b.first {
+		*refs = append(*refs, b)
+	}
+}
+
+func sum[K comparable](m map[K]*tally, k K, f fact) {
+	t := m[k]
+	if t == nil {
+		t = new(tally)
+		m[k] = t
+	}
+	*t = t.add(f.tally())
 }
 
 func (s segment) indexStep(term string, refs []ref) step {
@@ -187,7 +204,7 @@ func stepKey(t table, parts ...string) string {
 	}
 	b := append(make([]byte, 0, size), byte(t))
 	for _, p := range parts {
-		if strings.ContainsAny(p, "\x01\x02") {
+		if strings.IndexByte(p, 1) >= 0 || strings.IndexByte(p, 2) >= 0 {
 			p = strings.NewReplacer("\x01", "\x02\x03", "\x02", "\x02\x02").Replace(p)
 		}
 		b = append(append(b, p...), '\x01')

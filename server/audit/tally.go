@@ -40,6 +40,9 @@ func (f fact) deed() deed { return deed{f.identity, f.path, f.action, f.ok} }
 // it has not reached; the parts of hours at the ends are counted entry by entry. Where those hold more than
 // scanBudget, they count as whole hours: nothing that happened in the interval is left out.
 func (l *Log) deeds(ctx context.Context, tenant string, s scope, r interval) (map[deed]tally, error) {
+	if r.to >= l.now().UnixMicro() {
+		r.to = math.MaxInt64 // nothing has happened after now: the present hour counts as a whole
+	}
 	whole, parts := hours(r)
 	out := map[deed]tally{}
 	for _, part := range parts {
@@ -139,24 +142,37 @@ func (p progress) holds(w waiting) bool {
 }
 
 func (l *Log) waiting(ctx context.Context, tenant string) ([]waiting, error) {
-	rows, err := l.db.Query(ctx, selectTailBodies, tenant)
+	tails, err := l.tails(ctx, tenant)
 	if err != nil {
-		return nil, fmt.Errorf("end of audit trail: %w", err)
+		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
 	var out []waiting
-	for spent := 0; rows.Next(); {
-		var writer string
-		var first int64
-		var body []byte
-		if err := rows.Scan(&writer, &first, &body); err != nil {
+	spent := 0
+	for _, t := range tails {
+		if out, err = l.appendWaiting(ctx, out, tenant, t, &spent); err != nil {
 			return nil, fmt.Errorf("end of audit trail: %w", err)
 		}
-		if spent += len(body); spent > scanBudget {
+	}
+	return out, nil
+}
+
+func (l *Log) appendWaiting(ctx context.Context, out []waiting, tenant string, t tail, spent *int) ([]waiting, error) {
+	rows, err := l.db.Query(ctx, selectTailBodies, tenant, t.writer, t.indexed)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var first int64
+		var body []byte
+		if err := rows.Scan(&first, &body); err != nil {
+			return nil, err
+		}
+		if *spent += len(body); *spent > scanBudget {
 			return nil, fault.Unavailable(errTooMany, "the audit index is catching up; try again in a minute")
 		}
 		for i, f := range facts(body) {
-			out = append(out, waiting{f, writer, first + int64(i)})
+			out = append(out, waiting{f, t.writer, first + int64(i)})
 		}
 	}
 	return out, rows.Err()

@@ -30,7 +30,7 @@ func TestMistake36ValueNeverPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(raw)
-	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), strings.Trim(fmt.Sprint([]byte(canary)), "[]"), "Y2FuYXJ5"} {
+	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]"), "Y2FuYXJ5"} {
 		if strings.Contains(out.String(), form) {
 			t.Errorf("the value is printed as %s", form)
 		}

@@ -58,7 +58,7 @@ func counted(t *testing.T, db *store.DB) (active []int64, wraps map[int64]int64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	wraps = map[int64]int64{}
 	for rows.Next() {
 		var version, n int64

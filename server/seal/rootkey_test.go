@@ -93,7 +93,7 @@ func TestRootKeyDoesNotPrint(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		for _, arg := range []any{key, holder} {
 			if out := fmt.Sprintf(verb, arg); strings.Contains(out, secret) || strings.Contains(out, fmt.Sprintf("%x", key.key[:])) ||
-				strings.Contains(out, fmt.Sprint(key.key[:])) {
+				strings.Contains(out, fmt.Sprintf("%d", key.key[:])) {
 				t.Errorf("%s of %T shows the key: %s", verb, arg, out)
 			}
 		}

@@ -60,7 +60,7 @@ func partnerRows(ctx context.Context, db *store.DB) ([]keyRow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("partner keys: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	var out []keyRow
 	for rows.Next() {
 		r, err := scanKey(rows)

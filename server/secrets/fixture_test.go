@@ -134,7 +134,7 @@ func (w *world) events(tb testing.TB) []guard.Event {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	var out []guard.Event
 	for rows.Next() {
 		var raw string

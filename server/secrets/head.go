@@ -37,10 +37,6 @@ func (h *head) gone(now time.Time) bool {
 	return h == nil || h.deleted != nil && h.purge != nil && *h.purge <= now.UnixMicro()
 }
 
-func (h *head) expired(now time.Time) bool {
-	return h.expires != nil && *h.expires <= now.UnixMicro()
-}
-
 // draft is a checked write: its value is sealed, its version is not known yet.
 type draft struct {
 	uid         string

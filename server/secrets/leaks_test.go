@@ -43,7 +43,7 @@ func (o *out) show(things ...any) {
 
 func (o *out) check(t *testing.T, where string) {
 	t.Helper()
-	decimal := strings.Trim(fmt.Sprint([]byte(canary)), "[]")
+	decimal := strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]")
 	for _, form := range []string{canary, fmt.Sprintf("%x", canary), decimal} {
 		if i := strings.Index(o.String(), form); i >= 0 {
 			t.Errorf("%s shows a value: …%s…", where, o.String()[max(0, i-80):min(o.Len(), i+80)])

@@ -39,17 +39,18 @@ func (r *sealedRow) size() int64 {
 }
 
 // queryVersions reads secrets with one version each, and the policy revision by which the reader must have
-// been judged: a row comes for the tenant even where no secret is found.
-const queryVersions = `SELECT t.policy_revision, COALESCE(v.uid, ''), COALESCE(v.version, 0), COALESCE(v.key_version, 0), v.wrapped, v.sealed,
+// been judged: a row comes for the tenant even where no secret is found. Its parts stand round the paths and
+// the version.
+const (
+	queryVersions = `SELECT t.policy_revision, COALESCE(v.uid, ''), COALESCE(v.version, 0), COALESCE(v.key_version, 0), v.wrapped, v.sealed,
  COALESCE(h.path, ''), COALESCE(h.secret_type, ''), COALESCE(h.version, 0), COALESCE(h.max_versions, 0), COALESCE(h.metadata, '{}'),
  COALESCE(h.created_at, 0), COALESCE(h.updated_at, 0), h.expires_at, h.deleted_at, h.purge_at, h.rotation_policy_id
-FROM tenants t LEFT JOIN secrets h ON h.tenant = t.id AND h.deleted_at IS NULL AND h.path IN (%s)
-LEFT JOIN secret_versions v ON v.tenant = t.id AND v.path = h.path AND v.version = %s
-WHERE t.id = $1`
-
-var (
-	queryNewest = fmt.Sprintf(queryVersions, "$2", "h.version")
-	queryOlder  = fmt.Sprintf(queryVersions, "$2", "$3")
+FROM tenants t LEFT JOIN secrets h ON h.tenant = t.id AND h.deleted_at IS NULL AND h.path IN (`
+	joinVersion  = `) LEFT JOIN secret_versions v ON v.tenant = t.id AND v.path = h.path AND v.version = `
+	whereTenant  = ` WHERE t.id = $1`
+	queryNewest  = queryVersions + `$2` + joinVersion + newestOfHead + whereTenant
+	queryOlder   = queryVersions + `$2` + joinVersion + `$3` + whereTenant
+	newestOfHead = `h.version`
 )
 
 // versionRow reads one secret; version 0 is the newest. The row is nil where there is no live secret.
@@ -71,11 +72,11 @@ func versionRow(ctx context.Context, db *store.DB, tenant, path string, version 
 // versionRows is versionRow for many paths.
 func versionRows(ctx context.Context, db *store.DB, tenant string, paths []string, version int64) (map[string]*sealedRow, int64, error) {
 	found, revision := make(map[string]*sealedRow, len(paths)), int64(0)
-	which, fixed := "h.version", []any{tenant}
+	which, fixed := newestOfHead, []any{tenant}
 	if version != 0 {
 		which, fixed = "$2", append(fixed, version)
 	}
-	query := func(in string) string { return fmt.Sprintf(queryVersions, in, which) }
+	query := func(in string) string { return queryVersions + in + joinVersion + which + whereTenant }
 	err := eachOf(ctx, db, manyPaths{query, fixed, paths}, func(s scanner) error {
 		row, rev, err := scanVersion(s)
 		revision = max(revision, rev)
@@ -192,7 +193,7 @@ func each(ctx context.Context, q querier, query string, args []any, take func(sc
 	if err != nil {
 		return reading(err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	for rows.Next() {
 		if err := take(rows); err != nil {
 			return reading(err)

@@ -27,7 +27,7 @@ type Options struct {
 	DataDir     string           // SQLite: directory that holds scaivault.db; made with mode 0700 if missing
 	DatabaseURL string           // PostgreSQL: postgres://…; may lead through a transaction pooler
 	DirectURL   string           // PostgreSQL, optional: a connection without pooler, for LISTEN
-	Lanes       int              // writer lanes; 0 means 4 on PostgreSQL; always 1 on SQLite
+	Lanes       int              // writer lanes; 0 means 1; always 1 on SQLite
 	Now         func() time.Time // nil means time.Now
 	Log         *slog.Logger     // nil discards
 

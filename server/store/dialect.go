@@ -57,8 +57,9 @@ func IsUnique(err error) bool {
 }
 
 // IsUnavailable reports whether err says that the database cannot work at present rather than that the
-// query is wrong: it cannot be reached, is full, shuts down, or fails to read or write. It is true of
-// ErrUnavailable and of what Query, QueryRow and closures return in such a case.
+// query is wrong: it cannot be reached, does not answer in time, is full, shuts down, or fails to read or
+// write. It is true of ErrUnavailable and ErrClosed, and of what Query, QueryRow and closures return in such
+// a case.
 func IsUnavailable(err error) bool {
 	var pg *pgconn.PgError
 	var lite *sqlite.Error

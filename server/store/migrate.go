@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -42,10 +43,24 @@ func migrate(ctx context.Context, d *dialect, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return err
+	sources := p.ListSources()
+	have, know := applied(ctx, pool), sources[len(sources)-1].Version
+	switch {
+	case have > know: // an old program does not understand the schema
+		return fmt.Errorf("%w: version %d, this program knows %d", ErrNewer, have, know)
+	case have == know: // without the lock, which a process that was killed may hold for half a minute
+		return nil
 	}
-	return refuseNewer(ctx, p)
+	_, err = p.Up(ctx)
+	return err
+}
+
+// applied is the version of the schema; 0 where there is none, or it cannot be read, which Up will explain.
+func applied(ctx context.Context, pool *sql.DB) (version int64) {
+	if pool.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version").Scan(&version) != nil {
+		return 0
+	}
+	return version
 }
 
 func gooseFor(engine Engine) (goose.Dialect, []goose.ProviderOption, error) {
@@ -55,16 +70,4 @@ func gooseFor(engine Engine) (goose.Dialect, []goose.ProviderOption, error) {
 	}
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLockTimeout(lockTry, lockTries))
 	return goose.DialectPostgres, append(options, goose.WithLocker(locker)), err
-}
-
-// refuseNewer keeps an old program away from a schema it does not understand.
-func refuseNewer(ctx context.Context, p *goose.Provider) error {
-	have, know, err := p.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if have > know {
-		return fmt.Errorf("%w: version %d, this program knows %d", ErrNewer, have, know)
-	}
-	return nil
 }

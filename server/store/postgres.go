@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	postgresLanes   = 4
+	postgresLanes   = 1  // more deadlock each other on hot rows: docs/adr/0003-one-writer-per-replica.md
 	postgresBatch   = 64 // fewer than on SQLite: rows locked by a batch hold up other lanes
 	postgresReaders = 16
 	batchBound      = 30 * time.Second

@@ -39,6 +39,34 @@ func TestConcurrentOpen(t *testing.T) {
 	}
 }
 
+// TestAbandonedMigrationLock is what a process leaves that was killed while it looked for migrations.
+func TestAbandonedMigrationLock(t *testing.T) {
+	o := storetest.Options(t, store.Postgres)
+	db := storetest.Open(t, o)
+	err := db.Update(t.Context(), func(tx *store.Tx) error {
+		result, err := tx.Exec("UPDATE goose_lock SET locked = true, locked_by = 'nobody', lease_expires_at = now() + interval '1 hour'")
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); n != 1 || err != nil {
+			t.Fatalf("%d locks, %v", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	again, err := store.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // raising fails with code until it has run times times.
 func raising(runs *atomic.Int64, times int64, code string) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
@@ -72,7 +100,7 @@ func TestVictimsRunAgain(t *testing.T) {
 
 // TestDeadlock has two lanes lock two rows in opposite order; both closures succeed, once each.
 func TestDeadlock(t *testing.T) {
-	db := openPG(t)
+	db := openPG(t, func(o *store.Options) { o.Lanes = 2 })
 	for _, name := range []string{"a", "b"} {
 		if err := put(t, db, name, "0"); err != nil {
 			t.Fatal(err)

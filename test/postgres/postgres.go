@@ -136,7 +136,7 @@ var shared = sync.OnceValues(func() (*instance, error) {
 const supervise = `
 "$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --no-locale -N >"$2/log" 2>&1 &&
 "$1/pg_ctl" -w -D "$2/data" -l "$2/log" -o "-k $2 -c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=32MB -c autovacuum_naptime=10" start >/dev/null 2>&1 &&
-echo ready
+echo ready || exit
 cat >/dev/null
 "$1/pg_ctl" -D "$2/data" -m immediate stop >/dev/null 2>&1
 rm -rf "$2"
@@ -159,7 +159,7 @@ func launch() (*instance, error) {
 	}
 	if err := await(cmd); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, fmt.Errorf("%w\n%s", err, log)
+		return nil, errors.Join(fmt.Errorf("%w\n%s", err, log), os.RemoveAll(dir))
 	}
 	return &instance{ours: true, maintenance: url.URL{
 		Scheme: "postgres", User: url.User("postgres"), Path: "/postgres",

@@ -58,7 +58,7 @@ func Applied(obj Object) bool {
 func (o outcome) record(obj Object, now time.Time) {
 	s := obj.ObjectStatus()
 	s.ObservedGeneration = obj.GetGeneration()
-	if !(o.ready == metav1.ConditionTrue && o.reconciling) { // else Ready keeps its reason: the trouble is Reconciling's
+	if o.ready != metav1.ConditionTrue || !o.reconciling { // else Ready keeps its reason: the trouble is Reconciling's
 		o.set(obj, v1alpha1.ConditionReady, o.ready, now)
 	}
 	o.toggle(obj, v1alpha1.ConditionReconciling, o.reconciling, now)

@@ -178,7 +178,8 @@ func (r *Runner) save(ctx context.Context, before, obj Object) error {
 	return r.Client.Status().Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// announce emits one event when what a user sees of the object changed, never for a mere refresh.
+// announce emits one event when what a user sees of the object changed: never for a mere refresh, nor for
+// a first success, which the condition tells and which would be a third write for each of many objects.
 func (r *Runner) announce(before, obj Object, o outcome) {
 	kind := v1alpha1.ConditionReady
 	if o.reconciling && o.ready == "True" {
@@ -192,6 +193,9 @@ func (r *Runner) announce(before, obj Object, o outcome) {
 	eventType := corev1.EventTypeWarning
 	if o.ready == "True" && !o.reconciling {
 		eventType = corev1.EventTypeNormal
+	}
+	if was == nil && eventType == corev1.EventTypeNormal {
+		return
 	}
 	r.Events.Eventf(obj, nil, eventType, is.Reason, "Reconcile", "%s", is.Message)
 }

@@ -1,7 +1,6 @@
 package target
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,8 +81,7 @@ func dropNames(meta map[string]any, field string, e metav1.ManagedFieldsEntry, w
 	var set struct {
 		Meta map[string]map[string]json.RawMessage `json:"f:metadata"`
 	}
-	dec := json.NewDecoder(bytes.NewReader(e.FieldsV1.Raw))
-	if dec.Decode(&set) != nil { // not the shape that Kubernetes writes: leave everything
+	if json.Unmarshal(e.FieldsV1.GetRawBytes(), &set) != nil { // not the shape that Kubernetes writes: leave everything
 		return
 	}
 	drop := map[string]any{}

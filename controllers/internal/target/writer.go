@@ -22,6 +22,10 @@ import (
 // of changes to Secrets that are not its own.
 const conflictRecheck = 15 * time.Second
 
+// deletionRecheck is how often a target is looked at that waits for somebody's finalizer; the watch tells
+// of its end sooner.
+const deletionRecheck = 5 * time.Second
+
 // Writer writes Secrets. All fields but Memory's content are required.
 type Writer struct {
 	// Secrets writes.
@@ -74,7 +78,7 @@ func (w *Writer) current(ctx context.Context, d Desired) (State, error) {
 // claim returns the state of an existing Secret if we may write to it.
 func (w *Writer) claim(ctx context.Context, m *metav1.PartialObjectMetadata, d Desired) (State, error) {
 	if m.GetDeletionTimestamp() != nil {
-		return State{}, reconcile.Again(fmt.Errorf("Secret %s is being deleted", d.Name)) //nolint:staticcheck // Secret is the kind
+		return State{}, reconcile.Waiting(v1alpha1.ReasonRetrying, deletionRecheck, fmt.Errorf("Secret %s is being deleted", d.Name)) //nolint:staticcheck // Secret is the kind
 	}
 	switch stand(m, d.Owner) {
 	case foreign:

@@ -167,6 +167,21 @@ func TestLifeOfASecret(t *testing.T) {
 	}
 }
 
+// Mistake 42: no annotation repeats the content (last-applied-configuration did). Mistake 61: nothing of ours
+// keeps a Secret, or its namespace, from being deleted.
+func TestMistake42NothingBesidesTheContent(t *testing.T) {
+	b := newBench(t)
+	b.apply(b.desired(map[string]string{"a": "hunter2"}))
+	b.apply(b.desired(map[string]string{"a": "hunter3"}))
+	s := b.get()
+	if diff := cmp.Diff(map[string]string{"note": "x"}, s.Annotations); diff != "" || len(s.Finalizers) != 0 {
+		t.Fatalf("annotations %s finalizers %v", diff, s.Finalizers)
+	}
+	if b := s.OwnerReferences[0].BlockOwnerDeletion; b != nil && *b {
+		t.Error("the Secret blocks the deletion of its owner")
+	}
+}
+
 // A Secret that is not ours is not touched until its annotation hands it over.
 func TestConflictAndAdoption(t *testing.T) {
 	b := newBench(t)

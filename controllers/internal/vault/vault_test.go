@@ -135,8 +135,9 @@ func (e *exchange) Exchange(_ context.Context, r vaultapi.ExchangeRequest) (*vau
 	return &vaultapi.ExchangeResponse{AccessToken: r.SubjectToken + string(rune('0'+e.count)), ExpiresIn: 600, IdentityID: "sa:n:app"}, nil
 }
 
-// A token is used until a fifth of its life is left, and not after the vault refused it.
-func TestBearer(t *testing.T) {
+// Mistake 60 (renewal lost after a change of leader): whoever needs a token finds it fresh. It is used until a
+// fifth of its life is left, and not after the vault refused it.
+func TestMistake60TokenIsRenewed(t *testing.T) {
 	c, e := newClock(), &exchange{}
 	b := &bearer{mint: func(context.Context) (string, error) { return "jwt", nil }, vault: e, now: c.now}
 	get := func(want string) {

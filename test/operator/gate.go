@@ -1,0 +1,184 @@
+package operator
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/scailabs/scaivault/test/controlplane"
+)
+
+// Call is one request of the operator.
+type Call struct{ Method, Path string }
+
+func (c Call) String() string { return c.Method + " " + c.Path }
+
+// Writes tells whether the call changes something, by its method.
+func (c Call) Writes() bool { return c.Method != http.MethodGet && c.Method != http.MethodHead && c.Method != "WATCH" }
+
+// Gate stands between the operator and the server that it talks to, changes nothing, and takes note. It can cut
+// all connections, and end the operator at a chosen step.
+type Gate struct {
+	// URL is where the operator finds it.
+	URL string
+
+	server *httptest.Server
+	proxy  *httputil.ReverseProxy
+
+	mu    sync.Mutex
+	calls []Call
+	trap  *trap
+}
+
+// trap waits for one request.
+type trap struct {
+	match  func(Call) bool
+	after  bool
+	spring func()
+	sprung chan Call
+}
+
+// NewGate opens a gate in front of a server.
+func NewGate(tb testing.TB, target string, via http.RoundTripper) *Gate {
+	tb.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g := &Gate{proxy: &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
+		Transport:     via,
+		FlushInterval: -1, // a watch shows each event at once
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}}
+	g.server = httptest.NewUnstartedServer(g)
+	g.server.Config.ErrorLog = log.New(io.Discard, "", 0) // a killed operator ends its connections as it may
+	return g
+}
+
+// NewVaultGate opens a gate in front of a vault that serves plain HTTP.
+func NewVaultGate(tb testing.TB, target string) *Gate {
+	tb.Helper()
+	g := NewGate(tb, target, &http.Transport{MaxIdleConnsPerHost: 64})
+	g.server.Start()
+	g.URL = g.server.URL
+	tb.Cleanup(g.close)
+	return g
+}
+
+// NewAPIGate opens a gate in front of the API server and returns, beside it, a kubeconfig that goes through it
+// with a token.
+func NewAPIGate(tb testing.TB, plane *controlplane.Plane, token string) (*Gate, string) {
+	tb.Helper()
+	ca, err := os.ReadFile(plane.Config.CAFile)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	g := NewGate(tb, plane.URL, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true})
+	g.server.EnableHTTP2 = true
+	g.server.StartTLS()
+	g.URL = g.server.URL
+	tb.Cleanup(g.close)
+	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: g.server.Certificate().Raw})
+	return g, Kubeconfig(tb, g.URL, own, token)
+}
+
+// Kubeconfig writes a kubeconfig with a token for a server whose authority is given as PEM.
+func Kubeconfig(tb testing.TB, server string, authority []byte, token string) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	ca, path := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "kubeconfig")
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: test, user: {token: %q}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+current-context: test
+`, server, ca, token)
+	for file, content := range map[string][]byte{ca: authority, path: []byte(text)} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return path
+}
+
+func (g *Gate) close() {
+	g.server.CloseClientConnections()
+	g.server.Close()
+}
+
+// Cut breaks all connections; new ones are let through.
+func (g *Gate) Cut() { g.server.CloseClientConnections() }
+
+// Forget drops what was noted.
+func (g *Gate) Forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = nil
+}
+
+// Calls returns what was asked since Forget and matches, in order.
+func (g *Gate) Calls(match func(Call) bool) []Call {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []Call
+	for _, c := range g.calls {
+		if match(c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Trap calls spring at the next request that matches: before it reaches the server, or after the server did what
+// it asks and before the operator learns of it. The request is never answered. The channel gets what was caught.
+func (g *Gate) Trap(after bool, match func(Call) bool, spring func()) <-chan Call {
+	t := &trap{match: match, after: after, spring: spring, sprung: make(chan Call, 1)}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.trap = t
+	return t.sprung
+}
+
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := Call{Method: r.Method, Path: strings.TrimSuffix(r.URL.Path, "/")}
+	if r.URL.Query().Get("watch") != "" {
+		c.Method = "WATCH"
+	}
+	if t := g.note(c); t != nil {
+		if t.after {
+			g.proxy.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		t.spring()
+		t.sprung <- c
+		panic(http.ErrAbortHandler)
+	}
+	g.proxy.ServeHTTP(w, r)
+}
+
+func (g *Gate) note(c Call) *trap {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = append(g.calls, c)
+	t := g.trap
+	if t == nil || !t.match(c) {
+		return nil
+	}
+	g.trap = nil
+	return t
+}
