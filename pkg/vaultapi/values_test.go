@@ -30,7 +30,7 @@ func TestMistake36ValuesNeverPrint(t *testing.T) {
 	}
 	decimal := strings.Trim(fmt.Sprint([]byte(canary)), "[]")
 	for name, printed := range map[string]string{
-		"v": fmt.Sprintf("%v", v), "+v": fmt.Sprintf("%+v", v), "#v": fmt.Sprintf("%#v", v), "s": fmt.Sprintf("%s", v),
+		"v": fmt.Sprintf("%v", v), "+v": fmt.Sprintf("%+v", v), "#v": fmt.Sprintf("%#v", v), "s": fmt.Sprintf("%s %[1]q", v),
 		"x": fmt.Sprintf("%x", v), "hidden": fmt.Sprintf("%v %+v %#v", hidden, hidden, hidden),
 		"log": log.String(), "json": string(marshalled),
 	} {

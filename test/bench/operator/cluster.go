@@ -269,7 +269,7 @@ func (s *sightings) wait(ctx context.Context, name, v string) (time.Time, error)
 		case <-ctx.Done():
 			return time.Time{}, ctx.Err()
 		case <-limit.C:
-			return time.Time{}, fmt.Errorf("Secret %s never held %s", name, v)
+			return time.Time{}, fmt.Errorf("the Secret %s never held %s", name, v)
 		}
 	}
 }
