@@ -52,7 +52,7 @@ bench: build ## measure the rows of docs/benchmarks.md against the floor program
 
 ## verifying
 
-verify: fmt-check vet lint generate-check tidy-check ## format, vet, lint, generated files, tidy
+verify: fmt-check vet lint generate-check tidy-check chart-check ## format, vet, lint, generated files, tidy, the chart
 
 fmt-check:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
@@ -68,7 +68,7 @@ $(TOOLS)/golangci-lint-v2.15.0: hack/lint/go.mod
 	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
-generate: ## write generated files: deepcopy, CRDs, RBAC, OpenAPI
+generate: ## write generated files: deepcopy, CRDs, RBAC, OpenAPI, the chart's copies
 	@hack/generate.sh
 
 generate-check:
@@ -79,7 +79,11 @@ tidy-check:
 	if ! cmp -s go.mod $(CACHE)/go.mod.was || ! cmp -s go.sum $(CACHE)/go.sum.was; then \
 	  cp $(CACHE)/go.mod.was go.mod; cp $(CACHE)/go.sum.was go.sum; echo "go.mod or go.sum is not tidy: run go mod tidy"; exit 1; fi
 
+# Not cached: Go would not see that charts and config changed, which are outside that module.
+chart-check: ## the Helm chart renders to what config/default is
+	@cd hack/charttest && KUBEBUILDER_ASSETS="$$(../controlplane/assets.sh)" go test -count=1 ./...
+
 clean: ## remove what builds leave in the tree
 	@rm -rf bin .demo
 
-.PHONY: help demo demo-down test build setup test-go test-cookbook fuzz bench verify fmt-check vet lint generate generate-check tidy-check clean
+.PHONY: help demo demo-down test build setup test-go test-cookbook fuzz bench verify fmt-check vet lint generate generate-check tidy-check chart-check clean

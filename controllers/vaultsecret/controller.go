@@ -143,7 +143,7 @@ func recorded(t *v1alpha1.TargetStatus) target.State {
 func (s *run) owner() target.Owner { return ownerOf(&s.obj) }
 
 func ownerOf(obj *v1alpha1.VaultSecret) target.Owner {
-	return target.Owner{Kind: "VaultSecret", Namespace: obj.Namespace, Name: obj.Name, UID: obj.UID}
+	return target.Owner{Kind: "VaultSecret", Namespace: obj.Namespace, Name: obj.Name, UID: obj.UID, Made: recorded(obj.Status.Target).UID}
 }
 
 // errNothing is what a batch gives for a path that it did not mention.

@@ -16,6 +16,7 @@ import (
 const (
 	indexPath    = "spec.sources.path"
 	indexAccount = "spec.serviceAccountName"
+	indexTarget  = "spec.target.name"
 )
 
 func index(ctx context.Context, to client.FieldIndexer) error {
@@ -24,6 +25,9 @@ func index(ctx context.Context, to client.FieldIndexer) error {
 	}
 	if err := to.IndexField(ctx, &v1alpha1.VaultSecret{}, indexAccount, byAccount); err != nil {
 		return fmt.Errorf("index VaultSecrets by ServiceAccount: %w", err)
+	}
+	if err := to.IndexField(ctx, &v1alpha1.VaultSecret{}, indexTarget, byTarget); err != nil {
+		return fmt.Errorf("index VaultSecrets by target: %w", err)
 	}
 	return nil
 }
@@ -37,6 +41,8 @@ func byPath(o client.Object) []string {
 }
 
 func byAccount(o client.Object) []string { return []string{o.(*v1alpha1.VaultSecret).ServiceAccount()} }
+
+func byTarget(o client.Object) []string { return []string{o.(*v1alpha1.VaultSecret).TargetName()} }
 
 // list reads VaultSecrets from the cache without copying them: nobody may change what it returns.
 func list(ctx context.Context, from client.Reader, opts ...client.ListOption) ([]v1alpha1.VaultSecret, error) {

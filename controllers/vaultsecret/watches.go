@@ -81,53 +81,54 @@ func finished(obj *v1alpha1.VaultSecret) bool {
 		len(obj.Status.Synced) == len(obj.Spec.Sources) && obj.Status.Target != nil && obj.Status.Target.Name == obj.TargetName()
 }
 
-// targets queues the owner of a Secret that somebody else wrote to, or that is gone.
+// targets queues the writer of a Secret that somebody else wrote to, and all who want one that is gone.
 func (w *watches) targets() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { w.drift(ctx, e.Object, q) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { w.drift(ctx, e.ObjectNew, q) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
-			if obj := w.ownerOf(ctx, e.Object); obj != nil {
-				w.Writer.Memory.Gone(ownerOf(obj), e.Object.GetUID())
-				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+			claims := w.claims(ctx, e.Object)
+			for i := range claims {
+				if obj := &claims[i]; w.Writer.Memory.Gone(ownerOf(obj), e.Object.GetUID()) {
+					reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+				}
 			}
 		},
 	}
 }
 
+// drift queues the object that made a Secret, whatever somebody took off the Secret since, and the one that the
+// Secret names. Mostly they are one.
 func (w *watches) drift(ctx context.Context, secret client.Object, q queue) {
-	obj := w.ownerOf(ctx, secret)
-	if obj != nil && w.Writer.Memory.Drifted(ownerOf(obj), recorded(obj.Status.Target), secret) {
-		reconcile.Enqueue(q, reconcile.ChangePriority, w.patience(obj), request(obj))
-	}
-}
-
-// patience slows a fight with another writer down: a Secret that we wrote a moment ago is repaired a
-// little later.
-func (w *watches) patience(obj *v1alpha1.VaultSecret) time.Duration {
-	if last := obj.Status.LastSyncTime; last != nil && w.Now().Sub(last.Time) < fightWindow {
-		return fightPause
-	}
-	return 0
-}
-
-// ownerOf finds the VaultSecret that writes a Secret, nil if there is none.
-func (w *watches) ownerOf(ctx context.Context, secret client.Object) *v1alpha1.VaultSecret {
-	name := secret.GetAnnotations()[v1alpha1.AnnotationAdopt]
-	if ref := metav1.GetControllerOfNoCopy(secret); ref != nil {
-		if ref.Kind != "VaultSecret" || ref.APIVersion != v1alpha1.GroupVersion.String() {
-			return nil
+	named, claims := nameOn(secret), w.claims(ctx, secret)
+	for i := range claims {
+		obj := &claims[i]
+		made := recorded(obj.Status.Target)
+		if (made.UID == secret.GetUID() || obj.Name == named) && w.Writer.Memory.Drifted(ownerOf(obj), made, secret) {
+			reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
 		}
-		name = ref.Name
 	}
-	obj := &v1alpha1.VaultSecret{}
-	if name == "" || w.cached.Get(ctx, client.ObjectKey{Namespace: secret.GetNamespace(), Name: name}, obj) != nil {
-		return nil
+}
+
+// claims finds the VaultSecrets that want to write a Secret: one, unless somebody made a mistake.
+func (w *watches) claims(ctx context.Context, secret client.Object) []v1alpha1.VaultSecret {
+	objs, err := list(ctx, w.cached, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexTarget: secret.GetName()})
+	if err != nil {
+		return nil // the cache ends with the process
 	}
-	if obj.TargetName() != secret.GetName() {
-		return nil
+	return objs
+}
+
+// nameOn is the name of the VaultSecret that a Secret says it belongs to, "" if none.
+func nameOn(secret client.Object) string {
+	ref := metav1.GetControllerOfNoCopy(secret)
+	switch {
+	case ref == nil:
+		return secret.GetAnnotations()[v1alpha1.AnnotationAdopt]
+	case ref.Kind == "VaultSecret" && ref.APIVersion == v1alpha1.GroupVersion.String():
+		return ref.Name
 	}
-	return obj
+	return ""
 }
 
 // accounts queues the VaultSecrets of a ServiceAccount that came, went or was annotated.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -29,7 +30,7 @@ func busy(i, paths int) guard.Entry {
 	return e
 }
 
-// BenchmarkAppend is the append path through the store with 32 callers.
+// BenchmarkAppend is the append path through the store with 32 callers, while the indexer and the signer run.
 func BenchmarkAppend(b *testing.B) {
 	for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
 		b.Run(string(engine), func(b *testing.B) {
@@ -37,6 +38,9 @@ func BenchmarkAppend(b *testing.B) {
 			l := newLog(b, db, time.Now, nil)
 			var next atomic.Int64
 			var wg sync.WaitGroup
+			ctx, stop := context.WithCancel(b.Context())
+			ended := make(chan error)
+			go func() { ended <- l.Run(ctx) }()
 			before := cpu()
 			b.ResetTimer()
 			for range 32 {
@@ -51,8 +55,12 @@ func BenchmarkAppend(b *testing.B) {
 			}
 			wg.Wait()
 			b.ReportMetric(float64((cpu()-before).Nanoseconds())/float64(b.N), "cpu-ns/entry")
+			b.ReportMetric(float64(l.Lag()), "lag")
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 			b.ReportMetric(float64(b.N)/float64(max(db.Stats().Batches, 1)), "entries/batch")
+			b.StopTimer()
+			stop()
+			must(b, <-ended)
 		})
 	}
 }

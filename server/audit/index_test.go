@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,6 +106,7 @@ func TestReadsAreCountedOnceWhereverItStops(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		clk := newClock()
 		l := newLog(t, db, clk.now, nil)
+		l.chunk = 100
 		stopped := 0
 		for stop := range int64(9) {
 			for range 10 { // 300 paths: several transactions per run
@@ -122,6 +124,7 @@ func TestReadsAreCountedOnceWhereverItStops(t *testing.T) {
 			commits.allow(plenty)
 			if stop%3 != 0 { // a new process takes over, or else the old one goes on
 				l = newLog(t, db, clk.now, nil)
+				l.chunk = 70
 				takeOver(t, l, clk)
 			}
 		}
@@ -145,4 +148,45 @@ func takeOver(t *testing.T, l *Log, clk *clock) {
 	must(t, l.tend(t.Context()))
 	clk.add(deadAfter)
 	must(t, l.tend(t.Context()))
+}
+
+// The table is asked for the ends of chains while a commit is being reported: its block must not be indexed twice.
+func TestBlockThatWasFoundBeforeItWasReported(t *testing.T) {
+	l := &Log{feeds: map[chainID]*feed{}, heads: map[chainID]chain{}}
+	id := chainID{tenant, "w_a"}
+	one := chain{}.extend(tenant, "w_a", []*line{ptr(encode(entryOf("read", "a")))})
+	l.publish([]*block{one})
+	two := chain{seq: 1}.extend(tenant, "w_a", []*line{ptr(encode(entryOf("read", "b")))})
+	l.found(id, 0, 2)
+	f := l.feeds[id]
+	f.reached(2) // the indexer read both from the table
+	f.lost = false
+	l.publish([]*block{two})
+	if len(f.blocks) != 0 || !f.lost || f.indexed != 2 || f.head != 2 {
+		t.Errorf("%d blocks wait in memory, lost %v, %d of %d indexed", len(f.blocks), f.lost, f.indexed, f.head)
+	}
+}
+
+// What waits for the indexer in memory is bounded; beyond it the table is read.
+func TestFeedIsBounded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		l := newLog(t, db, time.Now, nil)
+		batch := slices.Repeat([]guard.Entry{entryOf("read", "a/b")}, 5000)
+		for range maxHeld/len(batch) + 2 {
+			must(t, l.Append(t.Context(), batch...))
+		}
+		l.mu.Lock()
+		for _, f := range l.feeds {
+			if f.held > maxHeld {
+				t.Errorf("%d facts in memory", f.held)
+			}
+		}
+		l.mu.Unlock()
+		must(t, l.index(t.Context()))
+		must(t, l.Append(t.Context(), batch...))
+		must(t, l.index(t.Context()))
+		if diff := cmp.Diff(counted(all(t, db, tenant)), reads(t, db)); diff != "" || l.Lag() != 0 {
+			t.Errorf("lag %d, reads (-counted +kept):\n%s", l.Lag(), diff)
+		}
+	}, func(o *store.Options) { o.Lanes = 1 })
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -134,25 +132,28 @@ func facts(body []byte) []fact {
 	var out []fact
 	_ = lines(body, func(line []byte) error {
 		e, err := decodeLine(line)
+		f := factOf(&e)
 		if err != nil {
-			out = append(out, fact{})
-			return nil
+			f = fact{}
 		}
-		out = append(out, factOf(&e))
+		out = append(out, f)
 		return nil
 	})
 	return out
 }
 
-// apply writes a segment's rows in transactions of chunkSteps rows, each of which moves the chain's progress
+// apply writes a segment's rows in transactions of l.chunk rows, each of which moves the chain's progress
 // from where the one before left it. So every row is written exactly once, whoever stops where.
 func (l *Log) apply(ctx context.Context, s segment, p progress) error {
+	if s.first() != p.indexed+1 {
+		return errMoved
+	}
 	steps := s.steps()
 	if p.step != "" {
 		steps = after(steps, p.step)
 	}
 	for {
-		n := min(len(steps), chunkSteps)
+		n := min(len(steps), l.chunk)
 		next := progress{indexed: p.indexed, target: s.last()}
 		if n == len(steps) {
 			next.indexed = s.last()
@@ -189,7 +190,7 @@ func (l *Log) advance(ctx context.Context, s segment, steps []step, from, to pro
 		if p != from {
 			return errMoved
 		}
-		if err := write(tx, steps); err != nil {
+		if err := l.write(tx, steps); err != nil {
 			return err
 		}
 		_, err = tx.Exec(updateChain, s.tenant, s.writer, to.indexed, to.target, to.step, lastAt-firstAt)
@@ -206,17 +207,18 @@ func (s segment) span() (first, last int64) {
 }
 
 // write executes steps, rowsPerQuery to a statement where that many of one table follow each other.
-func write(tx *store.Tx, steps []step) error {
+func (l *Log) write(tx *store.Tx, steps []step) error {
 	for len(steps) > 0 {
-		n := run(steps)
+		u := l.upserts[steps[0].table]
+		query, n := u.many, run(steps)
 		if n < rowsPerQuery {
-			n = 1
+			query, n = u.one, 1
 		}
-		args := make([]any, 0, n*upserts[steps[0].table].columns)
+		args := make([]any, 0, n*u.columns)
 		for _, st := range steps[:n] {
 			args = append(args, st.args...)
 		}
-		if _, err := tx.Exec(upsert[steps[0].table][n], args...); err != nil {
+		if _, err := tx.Exec(query, args...); err != nil {
 			return err
 		}
 		steps = steps[n:]
@@ -231,32 +233,4 @@ func run(steps []step) int {
 		n++
 	}
 	return n
-}
-
-// upsert holds the statements for one row and for rowsPerQuery rows of each table.
-var upsert = func() map[table]map[int]string {
-	all := make(map[table]map[int]string, len(upserts))
-	for t, u := range upserts {
-		all[t] = map[int]string{}
-		for _, n := range []int{1, rowsPerQuery} {
-			all[t][n] = u.into + tuples(n, u.columns) + u.tail
-		}
-	}
-	return all
-}()
-
-// tuples is n lists of numbered parameters, such as ($1,$2),($3,$4).
-func tuples(n, columns int) string {
-	var b strings.Builder
-	for i := range n * columns {
-		b.WriteString([]string{",", "("}[number(i == 0)])
-		if i%columns == 0 && i > 0 {
-			b.WriteString("(")
-		}
-		b.WriteString("$" + strconv.Itoa(i+1))
-		if i%columns == columns-1 {
-			b.WriteString(")")
-		}
-	}
-	return b.String()
 }

@@ -43,7 +43,7 @@ func (l *Log) finish(tx *store.Tx, values []any) error {
 	}
 	ln.pending = ln.build(values)
 	for _, b := range ln.pending {
-		if err := l.write(tx, ln, b); err != nil {
+		if err := l.insert(tx, ln, b); err != nil {
 			return err
 		}
 	}
@@ -81,7 +81,7 @@ func (ln *lane) end(tenant string) chain {
 	return c
 }
 
-func (l *Log) write(tx *store.Tx, ln *lane, b *block) error {
+func (l *Log) insert(tx *store.Tx, ln *lane, b *block) error {
 	if !ln.known {
 		if _, err := tx.Exec(insertWriter, ln.writer, l.owner, tx.Now().UnixMicro()); err != nil {
 			return fmt.Errorf("register audit writer: %w", err)

@@ -37,6 +37,9 @@ type Log struct {
 	emit  func(Checkpoint)
 	owner string // this process start
 
+	upserts map[table]upsert
+	chunk   int // rows per transaction of the indexer
+
 	indexing sync.Mutex // one run of the indexer at a time
 	tender   *writers   // guarded by indexing
 	signer   checkpointer
@@ -54,7 +57,7 @@ type chainID struct{ tenant, writer string }
 // New registers the trail with db; call it before anything is written.
 func New(db *store.DB, o Options) *Log {
 	l := &Log{
-		db: db, now: o.Now, slog: o.Log, emit: o.Emit, owner: randomName("p_"),
+		db: db, now: o.Now, slog: o.Log, emit: o.Emit, owner: randomName("p_"), chunk: chunkSteps, upserts: newUpserts(),
 		lanes: map[int]*lane{}, feeds: map[chainID]*feed{}, heads: map[chainID]chain{}, writers: map[string]bool{},
 	}
 	if l.now == nil {

@@ -17,25 +17,31 @@ import (
 	"github.com/scailabs/scaivault/server/store/storetest"
 )
 
-// written is every byte that the trail of a tenant and the index over it hold.
+// written is every byte that the trail and the index over it hold.
 func written(t *testing.T, db *store.DB) []byte {
 	t.Helper()
+	rows, err := db.Query(t.Context(), `SELECT body FROM audit_blocks`)
+	must(t, err)
+	defer func() { _ = rows.Close() }()
 	var out bytes.Buffer
-	for _, query := range []string{
-		`SELECT body FROM audit_blocks`, `SELECT term FROM audit_index`,
-		`SELECT identity_id || path || action FROM audit_activity`, `SELECT body FROM audit_checkpoints`,
-	} {
-		rows, err := db.Query(t.Context(), query)
-		must(t, err)
-		for rows.Next() {
-			var b []byte
-			must(t, rows.Scan(&b))
-			out.Write(b)
-		}
-		must(t, rows.Err())
-		must(t, rows.Close())
+	for rows.Next() {
+		var b []byte
+		must(t, rows.Scan(&b))
+		out.Write(b)
 	}
-	return out.Bytes()
+	must(t, rows.Err())
+	var derived string
+	must(t, db.QueryRow(t.Context(), `SELECT (SELECT `+joined(db, "term")+` FROM audit_index) ||
+		(SELECT `+joined(db, "identity_id || path || action")+` FROM audit_activity) || (SELECT `+joined(db, "body")+` FROM audit_checkpoints)`).Scan(&derived))
+	return append(out.Bytes(), derived...)
+}
+
+// joined is the aggregate that puts texts together, which the engines name differently.
+func joined(db *store.DB, what string) string {
+	if db.Engine() == store.SQLite {
+		return "GROUP_CONCAT(" + what + ")"
+	}
+	return "STRING_AGG(" + what + ", ',')"
 }
 
 func random(t *testing.T) string {

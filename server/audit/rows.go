@@ -1,5 +1,10 @@
 package audit
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Writing.
 const (
 	insertWriter = `INSERT INTO audit_writers (writer, owner, seen_at) VALUES ($1, $2, $3) ON CONFLICT (writer) DO NOTHING`
@@ -81,19 +86,51 @@ const (
 	closeWriter       = `UPDATE audit_writers SET closed = 1 WHERE writer = $1 AND owner = $2`
 )
 
-// upserts per table: the part before VALUES, the number of columns, the part behind.
-var upserts = map[table]struct {
-	into    string
-	columns int
-	tail    string
-}{
-	tableIndex: {`INSERT INTO audit_index (tenant, term, last_at, writer, first_seq, first_at, blocks) VALUES `, 7, ``},
-	tableActivity: {`INSERT INTO audit_activity (tenant, identity_id, hour, path, action, success, events, first_at, last_at) VALUES `, 9,
-		` ON CONFLICT (tenant, identity_id, hour, path, action, success) DO UPDATE SET
+// What the indexer writes.
+const (
+	insertIndex    = `INSERT INTO audit_index (tenant, term, last_at, writer, first_seq, first_at, blocks) VALUES `
+	insertActivity = `INSERT INTO audit_activity (tenant, identity_id, hour, path, action, success, events, first_at, last_at) VALUES `
+	insertReads    = `INSERT INTO secret_reads (tenant, path, day, reads, last) VALUES `
+	addActivity    = ` ON CONFLICT (tenant, identity_id, hour, path, action, success) DO UPDATE SET
 		events = audit_activity.events + excluded.events,
 		first_at = CASE WHEN excluded.first_at < audit_activity.first_at THEN excluded.first_at ELSE audit_activity.first_at END,
-		last_at = CASE WHEN excluded.last_at > audit_activity.last_at THEN excluded.last_at ELSE audit_activity.last_at END`},
-	tableReads: {`INSERT INTO secret_reads (tenant, path, day, reads, last) VALUES `, 5,
-		` ON CONFLICT (tenant, path, day) DO UPDATE SET reads = secret_reads.reads + excluded.reads,
-		last = CASE WHEN excluded.last > secret_reads.last THEN excluded.last ELSE secret_reads.last END`},
+		last_at = CASE WHEN excluded.last_at > audit_activity.last_at THEN excluded.last_at ELSE audit_activity.last_at END`
+	addReads = ` ON CONFLICT (tenant, path, day) DO UPDATE SET reads = secret_reads.reads + excluded.reads,
+		last = CASE WHEN excluded.last > secret_reads.last THEN excluded.last ELSE secret_reads.last END`
+)
+
+// upsert is how rows of one table are written: one, or rowsPerQuery at once.
+type upsert struct {
+	columns   int
+	one, many string
+}
+
+func newUpsert(insert string, columns int, conflict string) upsert {
+	return upsert{columns, insert + tuples(1, columns) + conflict, insert + tuples(rowsPerQuery, columns) + conflict}
+}
+
+func newUpserts() map[table]upsert {
+	return map[table]upsert{
+		tableIndex:    newUpsert(insertIndex, 7, ""),
+		tableActivity: newUpsert(insertActivity, 9, addActivity),
+		tableReads:    newUpsert(insertReads, 5, addReads),
+	}
+}
+
+// tuples is n lists of numbered parameters, such as ($1,$2),($3,$4).
+func tuples(n, columns int) string {
+	lists := make([]string, n)
+	for i := range lists {
+		lists[i] = "(" + placeholders(1+i*columns, columns) + ")"
+	}
+	return strings.Join(lists, ",")
+}
+
+// placeholders is n numbered parameters, such as $3,$4.
+func placeholders(from, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = "$" + strconv.Itoa(from+i)
+	}
+	return strings.Join(names, ",")
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/scailabs/scaivault/server/guard"
 )
@@ -71,7 +70,6 @@ func (l *Log) scan(ctx context.Context, s search, visit func(found) bool) (posit
 	if err := c.start(ctx); err != nil {
 		return position{}, err
 	}
-	var last position
 	for len(c.queue) > 0 {
 		next := c.queue[0]
 		if next.kind != isEntry {
@@ -84,11 +82,7 @@ func (l *Log) scan(ctx context.Context, s search, visit func(found) bool) (posit
 			continue
 		}
 		heap.Pop(&c.queue)
-		e := *next.found
-		if e.position == last { // indexed while the scan ran: it is in the index and in the tail
-			continue
-		}
-		if last = e.position; !visit(e) {
+		if !visit(*next.found) {
 			return position{}, nil
 		}
 	}
@@ -101,7 +95,7 @@ type scanner struct {
 	log *Log
 	search
 	queue    queue
-	seen     map[blockKey]bool
+	seen     map[blockKey]bool // a block that is indexed while the scan runs is met twice
 	page     indexPage
 	pageSize int // rows to read at once: grows while the scan goes on, as does read
 	read     int // blocks
@@ -272,14 +266,6 @@ func (c *scanner) readBlocks(ctx context.Context, writer string, firsts []int64)
 		}
 	}
 	return rows.Err()
-}
-
-func placeholders(from, n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, "%s$%d", []string{",", ""}[number(i == 0)], from+i)
-	}
-	return b.String()
 }
 
 func (c *scanner) addEntries(writer string, first int64, body []byte) error {

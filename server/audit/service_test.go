@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,14 +195,56 @@ func TestEntryIsVisibleAtOnce(t *testing.T) {
 			for _, reader := range []*Log{l, other} {
 				list, err := reader.page(t.Context(), tenant, "a/b", Query{Limit: 1000})
 				must(t, err)
-				if len(list.Logs) != i+1 {
-					t.Fatalf("%d entries, want %d", len(list.Logs), i+1)
+				if len(list.Logs) != i+1 || !list.Logs[0].Timestamp.Equal(clk.now()) {
+					t.Fatalf("%d entries, the newest of %v, want %d, %v", len(list.Logs), list.Logs[0].Timestamp, i+1, clk.now())
 				}
 			}
 			if i%7 == 0 {
 				must(t, l.index(t.Context()))
 			}
 			clk.add(time.Second)
+		}
+	})
+}
+
+// While the indexer works everybody sees his own entries: all of them, and each once.
+func TestReadersDuringIndexing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		l := newLog(t, db, time.Now, nil)
+		l.chunk = 3
+		ctx, stop := contextWithStop(t)
+		indexed := make(chan struct{})
+		go func() {
+			defer close(indexed)
+			for ctx.Err() == nil {
+				_ = l.index(ctx)
+			}
+		}()
+		var wg sync.WaitGroup
+		for w := range 4 {
+			wg.Go(func() {
+				e := entryOf("read", fmt.Sprintf("own/%d", w))
+				e.IdentityID = fmt.Sprintf("user:%d", w)
+				for n := 1; n <= 40; n++ {
+					if err := l.Append(t.Context(), e); err != nil {
+						t.Error(err)
+						return
+					}
+					list, err := l.page(t.Context(), tenant, e.Path, Query{Limit: 1000})
+					done, derr := l.deeds(t.Context(), tenant, scope{identity: e.IdentityID}, interval{0, math.MaxInt64})
+					if err != nil || derr != nil || len(list.Logs) != n || done[deed{e.IdentityID, e.Path, "read", true}].events != int64(n) {
+						t.Errorf("after %d entries: %d found, %v counted, %v, %v", n, len(list.Logs), done, err, derr)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		stop()
+		<-indexed
+		must(t, l.index(t.Context()))
+		if diff := cmp.Diff(counted(all(t, db, tenant)), reads(t, db)); diff != "" {
+			t.Errorf("reads (-counted +kept):\n%s", diff)
 		}
 	})
 }

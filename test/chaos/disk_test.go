@@ -157,7 +157,7 @@ func newDisk(t *testing.T, s *vault.Server) *disk {
 	if err := os.Mkdir(s.Vault(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := error(os.ErrPermission)
+	err := unix.Mount("tmpfs", s.Vault(), "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskSize))
 	if errors.Is(err, os.ErrPermission) {
 		t.Log("no file system can be mounted here: a limit on the size of files stands in for it")
 		return &disk{t: t, s: s}

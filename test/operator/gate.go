@@ -26,7 +26,9 @@ type Call struct{ Method, Path string }
 func (c Call) String() string { return c.Method + " " + c.Path }
 
 // Writes tells whether the call changes something, by its method.
-func (c Call) Writes() bool { return c.Method != http.MethodGet && c.Method != http.MethodHead && c.Method != "WATCH" }
+func (c Call) Writes() bool {
+	return c.Method != http.MethodGet && c.Method != http.MethodHead && c.Method != "WATCH"
+}
 
 // Gate stands between the operator and the server that it talks to, changes nothing, and takes note. It can cut
 // all connections, and end the operator at a chosen step.

@@ -78,6 +78,9 @@ func TestMistake62OneChangeOneRead(t *testing.T) {
 	const objects, rounds = 10, 5
 	for i := range objects {
 		w.put(w.path(fmt.Sprint("s", i)), map[string]any{"k": "0"})
+	}
+	w.still() // the events of all that have arrived
+	for i := range objects {
 		w.create(fmt.Sprint("s", i), w.path(fmt.Sprint("s", i)))
 	}
 	for i := range objects {

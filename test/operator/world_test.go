@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -10,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers"
@@ -58,6 +61,7 @@ type world struct {
 // value may be where it does not belong.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	log.SetLogger(logr.Discard()) // the library of the test's own client asks for one
 	w := &world{T: t, plane: controlplane.Start(t)}
 	w.install()
 	scheme, err := controllers.Scheme()
@@ -153,11 +157,13 @@ func (w *world) put(path string, fields map[string]any) time.Time {
 }
 
 func (w *world) tryPut(path string, fields map[string]any) error {
-	raw, err := json.Marshal(fields)
-	if err != nil {
+	var raw bytes.Buffer
+	enc := json.NewEncoder(&raw)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(fields); err != nil {
 		return err
 	}
-	_, err = w.admin.Secrets.Write(w.Context(), path, vaultapi.WriteRequest{Data: raw})
+	_, err := w.admin.Secrets.Write(w.Context(), path, vaultapi.WriteRequest{Data: raw.Bytes()})
 	return err
 }
 

@@ -210,7 +210,6 @@ func TestAdmission(t *testing.T) {
 
 // policies: what is wrong is named, what misleads is warned of.
 func (w *world) policies() {
-	w.Helper()
 	w.warnings.take()
 	p := w.policy("good", "a/**")
 	p.Spec.Rules[0].When = &api.PolicyConditions{IPRanges: []string{"10.0.0.0/8"}, MFA: api.MFARequired}
@@ -228,7 +227,6 @@ func (w *world) policies() {
 
 // secrets: templates, and one target for one object, also on an update.
 func (w *world) secrets() {
-	w.Helper()
 	w.refused("a function that is not allowed", w.kube.Create(w.Context(), w.secret("bad", "{{ env `HOME` }}")), "spec.data[k].template")
 	first := w.secret("first", "{{ .db.url }}")
 	first.Spec.Target = &api.SecretTarget{Name: "shared"}
@@ -248,7 +246,6 @@ func (w *world) secrets() {
 
 // onlySpecs: an object that is older than a rule can be labelled, suspended, finalized and deleted.
 func (w *world) onlySpecs(old *api.VaultSecret) {
-	w.Helper()
 	w.must(change(w, old, func(s *api.VaultSecret) { s.Labels = map[string]string{"x": "y"} }))
 	w.must(change(w, old, func(s *api.VaultSecret) { s.Spec.Suspend = true }))
 	w.must(change(w, old, func(s *api.VaultSecret) { s.Finalizers = []string{"scaivault.io/test"} }))
@@ -259,7 +256,6 @@ func (w *world) onlySpecs(old *api.VaultSecret) {
 // down: with the webhook down nothing is blocked; and were the policy Fail, still no delete, no finalizer and no
 // label would be: the API server does not even ask.
 func (w *world) down(config *admissionv1.ValidatingWebhookConfiguration) {
-	w.Helper()
 	w.stop()
 	bad := w.secret("down", "{{ .db.url }}")
 	bad.Finalizers = []string{"scaivault.io/test"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +30,8 @@ const (
 	releaseRetry = 3 * time.Second
 	// staleRetry is the pause after a status patch that met a newer object.
 	staleRetry = 50 * time.Millisecond
+	// cacheRetry is the pause until the cache shows our own last write.
+	cacheRetry = 10 * time.Millisecond
 	// refreshSpread spreads the refreshes of objects that were made together.
 	refreshSpread = 0.1
 )
@@ -68,6 +73,14 @@ type Runner struct {
 	Events  Recorder
 	Now     func() time.Time
 	Success prometheus.Gauge // unix time of the last run that ended without an error
+
+	written sync.Map // types.NamespacedName to the version that our last status write left
+}
+
+// version is one state of one object.
+type version struct {
+	uid             types.UID
+	resourceVersion string
 }
 
 // SuccessGauge registers the liveness metric of the operator: a kind whose time stands still while
@@ -99,10 +112,13 @@ func Registered[C prometheus.Collector](r prometheus.Registerer, c C) (C, error)
 // Run reads the object into obj and does what plan says.
 func (r *Runner) Run(ctx context.Context, req ctrl.Request, obj Object, plan Plan) (ctrl.Result, error) {
 	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
-		if apierrors.IsNotFound(err) && plan.Gone != nil {
-			plan.Gone()
+		if apierrors.IsNotFound(err) {
+			r.gone(req, plan)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.behind(req, obj) {
+		return ctrl.Result{RequeueAfter: cacheRetry}, nil
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
 		return r.release(ctx, obj, plan)
@@ -114,6 +130,24 @@ func (r *Runner) Run(ctx context.Context, req ctrl.Request, obj Object, plan Pla
 		return ctrl.Result{}, err
 	}
 	return r.work(ctx, obj, plan)
+}
+
+func (r *Runner) gone(req ctrl.Request, plan Plan) {
+	r.written.Delete(req.NamespacedName)
+	if plan.Gone != nil {
+		plan.Gone()
+	}
+}
+
+// behind tells whether the cache does not show our own last write yet: a run on such a copy would read values
+// that the status already knows, and could not save what it finds.
+func (r *Runner) behind(req ctrl.Request, obj Object) bool {
+	last, ok := r.written.Load(req.NamespacedName)
+	if !ok || last.(version).uid != obj.GetUID() {
+		return false
+	}
+	c, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), last.(version).resourceVersion)
+	return err == nil && c < 0
 }
 
 // hold puts the finalizer on before anything is made elsewhere.
@@ -175,7 +209,11 @@ func (r *Runner) save(ctx context.Context, before, obj Object) error {
 	if equality.Semantic.DeepEqual(before, obj) {
 		return nil
 	}
-	return r.Client.Status().Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err := r.Client.Status().Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if err == nil {
+		r.written.Store(client.ObjectKeyFromObject(obj), version{uid: obj.GetUID(), resourceVersion: obj.GetResourceVersion()})
+	}
+	return err
 }
 
 // announce emits one event when what a user sees of the object changed: never for a mere refresh, nor for

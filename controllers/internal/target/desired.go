@@ -19,6 +19,9 @@ type Owner struct {
 	Namespace string
 	Name      string
 	UID       types.UID
+	// Made is the UID of the Secret that the owner's status records, empty if none. That Secret stays ours
+	// although somebody took our owner reference off it.
+	Made types.UID
 }
 
 // Desired is the Secret as it should be.

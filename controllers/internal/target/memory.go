@@ -10,14 +10,44 @@ import (
 )
 
 // Memory holds what our own last write to each target left. A watch lags behind our writes, and a
-// precondition taken from it would make every burst of changes fail.
+// precondition taken from it would make every burst of changes fail. A watch may also be faster than the answer
+// to a write: what it shows while one is under way is judged when the answer is there.
 type Memory struct {
-	mu   sync.Mutex
-	last map[types.UID]State
+	mu     sync.Mutex
+	last   map[types.UID]State
+	flying map[types.UID]*flight
+}
+
+// flight is what the watch showed of a target while we wrote to it.
+type flight struct {
+	seen State     // the newest
+	gone types.UID // the Secret whose end was seen last
 }
 
 // NewMemory makes an empty Memory.
-func NewMemory() *Memory { return &Memory{last: map[types.UID]State{}} }
+func NewMemory() *Memory {
+	return &Memory{last: map[types.UID]State{}, flying: map[types.UID]*flight{}}
+}
+
+// begin notes that a write is under way. An owner has one at a time.
+func (m *Memory) begin(o Owner) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flying[o.UID] = &flight{}
+}
+
+// end notes that it is over and left a state, and tells whether somebody else wrote after us.
+func (m *Memory) end(o Owner, left State) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.flying[o.UID]
+	delete(m.flying, o.UID)
+	if f.gone != "" && f.gone == left.UID {
+		delete(m.last, o.UID)
+		return true
+	}
+	return f.seen.Name == left.Name && newer(f.seen.ResourceVersion, left.ResourceVersion)
+}
 
 func (m *Memory) of(o Owner, name string) State {
 	m.mu.Lock()
@@ -47,23 +77,46 @@ func (m *Memory) Forget(o Owner) {
 	delete(m.last, o.UID)
 }
 
-// Gone tells that a Secret was deleted; what we remember of it would make us update what is not there.
-func (m *Memory) Gone(o Owner, uid types.UID) {
+// Gone tells that a Secret was deleted, and returns whether its owner has to look: what we remember of it would
+// make us update what is not there. While we write it may be ourselves who replaced it.
+func (m *Memory) Gone(o Owner, uid types.UID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if f := m.flying[o.UID]; f != nil {
+		f.gone = uid
+		return false
+	}
 	if m.last[o.UID].UID == uid {
 		delete(m.last, o.UID)
 	}
+	return true
 }
 
 // Drifted tells whether somebody else wrote to the target: the watch shows a state that is neither what
 // the status records nor what our own last write left, nor older than that.
 func (m *Memory) Drifted(o Owner, recorded State, seen metav1.Object) bool {
+	if m.deferred(o, seen) {
+		return false
+	}
 	last := m.of(o, seen.GetName())
 	if last.UID == seen.GetUID() && !newer(seen.GetResourceVersion(), last.ResourceVersion) {
 		return false
 	}
 	return recorded.Name != seen.GetName() || recorded.UID != seen.GetUID() || recorded.ResourceVersion != seen.GetResourceVersion()
+}
+
+// deferred keeps what was seen during a write for its end.
+func (m *Memory) deferred(o Owner, seen metav1.Object) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.flying[o.UID]
+	if f == nil {
+		return false
+	}
+	if newer(seen.GetResourceVersion(), f.seen.ResourceVersion) {
+		f.seen = State{Name: seen.GetName(), UID: seen.GetUID(), ResourceVersion: seen.GetResourceVersion()}
+	}
+	return true
 }
 
 // newer tells whether resourceVersion a is later than b; nothing is older than everything.

@@ -13,7 +13,7 @@ type standing int
 
 const (
 	foreign  standing = iota // somebody else's, or nobody's
-	ours                     // carries our owner reference
+	ours                     // carries our owner reference, or nobody's and our status records it
 	offered                  // says that the owner of this name may take it
 	previous                 // carries the owner reference of an earlier object of this kind and name
 )
@@ -21,9 +21,12 @@ const (
 // stand decides from metadata alone whose a Secret is.
 func stand(m metav1.Object, o Owner) standing {
 	ref := metav1.GetControllerOfNoCopy(m)
+	adopt := m.GetAnnotations()[v1alpha1.AnnotationAdopt]
 	switch {
-	case ref == nil && m.GetAnnotations()[v1alpha1.AnnotationAdopt] == o.Name:
+	case ref == nil && adopt == o.Name:
 		return offered
+	case ref == nil && adopt == "" && o.Made != "" && m.GetUID() == o.Made:
+		return ours
 	case ref == nil:
 		return foreign
 	case ref.UID == o.UID:

@@ -43,6 +43,15 @@ func (w *Writer) Apply(ctx context.Context, d Desired) (State, error) {
 	if err := Content(d); err != nil {
 		return State{}, err
 	}
+	w.Memory.begin(d.Owner)
+	at, err := w.apply(ctx, d)
+	if overwritten := w.Memory.end(d.Owner, at); overwritten && err == nil {
+		return State{}, reconcile.Again(errors.New("somebody else wrote to the Secret right after"))
+	}
+	return at, err
+}
+
+func (w *Writer) apply(ctx context.Context, d Desired) (State, error) {
 	at, err := w.current(ctx, d)
 	if err != nil {
 		return State{}, err
