@@ -2,7 +2,7 @@ package audit
 
 // maxHeld bounds the facts that wait in memory for the indexer, per chain. Beyond it they are read back from
 // the table, which costs decoding but loses nothing.
-const maxHeld = 65536
+const maxHeld = 1 << 18
 
 // feed is what the indexer knows of one chain it looks after. Log.mu guards it.
 type feed struct {

@@ -171,7 +171,7 @@ func TestBlockThatWasFoundBeforeItWasReported(t *testing.T) {
 func TestFeedIsBounded(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		l := newLog(t, db, time.Now, nil)
-		batch := slices.Repeat([]guard.Entry{entryOf("read", "a/b")}, 5000)
+		batch := slices.Repeat([]guard.Entry{entryOf("read", "a/b")}, maxHeld/8)
 		for range maxHeld/len(batch) + 2 {
 			must(t, l.Append(t.Context(), batch...))
 		}
@@ -187,6 +187,70 @@ func TestFeedIsBounded(t *testing.T) {
 		must(t, l.index(t.Context()))
 		if diff := cmp.Diff(counted(all(t, db, tenant)), reads(t, db)); diff != "" || l.Lag() != 0 {
 			t.Errorf("lag %d, reads (-counted +kept):\n%s", l.Lag(), diff)
+		}
+	}, func(o *store.Options) { o.Lanes = 1 })
+}
+
+// Many distinct paths make runs rarer instead of dearer; however many they are, the lag is bounded.
+func TestIndexerRestsAfterMuchWork(t *testing.T) {
+	for rows, want := range map[int64]time.Duration{0: 0, 3000: 200 * time.Millisecond, 60000: 4 * time.Second, 1 << 40: longestRest} {
+		if got := rest(rows); got != want {
+			t.Errorf("rest(%d) = %v, want %v", rows, got, want)
+		}
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		clk := newClock()
+		l := newLog(t, db, clk.now, nil)
+		batch := make([]guard.Entry, 5000)
+		for i := range batch {
+			batch[i] = entryOf("read", fmt.Sprintf("many/%d", i))
+		}
+		must(t, l.Append(t.Context(), batch...))
+		must(t, l.indexWhenDue(t.Context())) // three rows an entry: a second
+		must(t, l.Append(t.Context(), batch[0]))
+		must(t, l.indexWhenDue(t.Context()))
+		if l.Lag() != 1 {
+			t.Errorf("lag %d right after much work, want 1", l.Lag())
+		}
+		clk.add(time.Second + 10*time.Millisecond)
+		must(t, l.indexWhenDue(t.Context()))
+		if l.Lag() != 0 {
+			t.Errorf("lag %d after the rest, want 0", l.Lag())
+		}
+	})
+}
+
+// The index is derived: emptied and reset as docs/adr/0002-audit-blocks.md says, it comes back as it was.
+func TestIndexCanBeRebuilt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := rand.New(rand.NewPCG(7, 8))
+		clk := newClock()
+		appendRandom(t, newLog(t, db, clk.now, nil), r, clk.now(), 50) // of a process that is gone
+		l := newLog(t, db, clk.now, nil)
+		appendRandom(t, l, r, clk.now(), 50)
+		for range 2 { // takes the writer over, and closes it
+			takeOver(t, l, clk)
+			must(t, l.Flush(t.Context()))
+		}
+		want := reads(t, db)
+		for _, query := range []string{
+			`DELETE FROM audit_index`, `DELETE FROM audit_activity`, `DELETE FROM secret_reads`,
+			`UPDATE audit_chains SET indexed_seq = 0, target_seq = 0, step = ''`, `UPDATE audit_writers SET closed = 0`,
+		} {
+			execute(t, db, query)
+		}
+		again := newLog(t, db, clk.now, nil)
+		takeOver(t, again, clk)
+		must(t, again.index(t.Context()))
+		if diff := cmp.Diff(want, reads(t, db)); diff != "" || len(want) == 0 {
+			t.Errorf("reads of %d secrets (-before +rebuilt):\n%s", len(want), diff)
+		}
+		entries := all(t, db, tenant)
+		for range 20 {
+			path, q := randomQuery(r, clk.now())
+			if diff := cmp.Diff(naive(entries, path, q), pages(t, again, r, path, q)); diff != "" {
+				t.Fatalf("path %q, %+v (-naive +got):\n%s", path, q, diff)
+			}
 		}
 	}, func(o *store.Options) { o.Lanes = 1 })
 }

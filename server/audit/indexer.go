@@ -163,6 +163,7 @@ func (l *Log) apply(ctx context.Context, s segment, p progress) error {
 		if err := l.advance(ctx, s, steps[:n], p, next); err != nil {
 			return err
 		}
+		l.written.Add(int64(n))
 		if steps, p = steps[n:], next; p.indexed == p.target {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/scailabs/scaivault/server/guard"
@@ -38,7 +39,9 @@ type Log struct {
 	owner string // this process start
 
 	upserts map[table]upsert
-	chunk   int // rows per transaction of the indexer
+	chunk   int          // rows per transaction of the indexer
+	written atomic.Int64 // rows by the indexer
+	rested  time.Time    // when the indexer may run again; Run's alone
 
 	indexing sync.Mutex // one run of the indexer at a time
 	tender   *writers   // guarded by indexing

@@ -12,6 +12,12 @@ const (
 	signEvery   = time.Second
 	tendEvery   = 15 * time.Second
 	flushWithin = 10 * time.Second
+
+	// A run that wrote more than this many rows per second of its interval is followed by a longer interval, in
+	// which paths and identities repeat and cost fewer rows per entry. Only reads that are spread over tens of
+	// thousands of paths come to that.
+	rowsPerSecond = 15000
+	longestRest   = 5 * time.Second
 )
 
 // Run indexes and signs until ctx ends, then once more, so that after an orderly end no entry is unsigned.
@@ -23,7 +29,7 @@ func (l *Log) Run(ctx context.Context) error {
 		l.every(ctx, tendEvery, "audit writers cannot be looked after", l.tend)
 	})
 	wg.Go(func() {
-		l.every(ctx, indexEvery, "audit index cannot be brought up to date", l.index)
+		l.every(ctx, indexEvery, "audit index cannot be brought up to date", l.indexWhenDue)
 	})
 	wg.Go(func() {
 		l.every(ctx, signEvery, "audit trail cannot be signed", l.sign)
@@ -32,6 +38,21 @@ func (l *Log) Run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer cancel()
 	return l.Flush(last)
+}
+
+func (l *Log) indexWhenDue(ctx context.Context) error {
+	if begun := l.now(); !begun.Before(l.rested) {
+		before := l.written.Load()
+		defer func() { l.rested = begun.Add(rest(l.written.Load() - before)) }()
+		return l.index(ctx)
+	}
+	return nil
+}
+
+// rest is how long after the beginning of a run that wrote rows the next one may begin.
+func rest(rows int64) time.Duration {
+	const most = rowsPerSecond * int64(longestRest/time.Second)
+	return time.Duration(min(rows, most)) * time.Second / rowsPerSecond
 }
 
 // Flush brings the index up to date and signs what was appended, without waiting for Run to do so.
