@@ -42,7 +42,12 @@ func positions(tx *store.Tx, tenant string, ids []string) (map[int64]bool, error
 	args := make([]any, 0, len(ids)+1)
 	args = append(args, tenant)
 	for _, id := range ids {
-		args = append(args, id)
+		if isEventID(id) {
+			args = append(args, id)
+		}
+	}
+	if len(args) == 1 {
+		return nil, nil
 	}
 	in := strings.Trim(placeholders(1, len(args)), "()")
 	in = strings.TrimPrefix(in, "$1,")

@@ -24,7 +24,14 @@ func newEventID(at time.Time) string {
 		wide[i] |= octet >> 2
 		wide[i+1] = octet << 6
 	}
-	return "evt_" + spelled(wide[:], crockford, 26)
+	return eventPrefix + spelled(wide[:], crockford, 26)
+}
+
+// isEventID tells whether s could have come from newEventID. Nothing else is looked for: a NUL, for one, is more
+// than PostgreSQL can be asked.
+func isEventID(s string) bool {
+	rest, ok := strings.CutPrefix(s, eventPrefix)
+	return ok && len(rest) == 26 && strings.Trim(rest, crockford) == ""
 }
 
 // spelled writes n characters of five bits each.
@@ -41,7 +48,10 @@ func spelled(bits []byte, alphabet string, n int) string {
 	return string(text)
 }
 
-const subscriptionPrefix = "sub_"
+const (
+	eventPrefix        = "evt_"
+	subscriptionPrefix = "sub_"
+)
 
 // newSubscriptionID makes sub_ and 24 random characters (contract OC-2).
 func newSubscriptionID() string {

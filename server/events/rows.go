@@ -150,6 +150,9 @@ func scanEntries(rows *sql.Rows, err error) ([]entry, error) {
 
 // positionOf finds an event of the tenant's log; 0 if there is none.
 func (l *Log) positionOf(ctx context.Context, tenant, eventID string) (int64, error) {
+	if !isEventID(eventID) {
+		return 0, nil
+	}
 	var position int64
 	err := l.db.QueryRow(ctx, `SELECT position FROM events WHERE tenant = $1 AND id = $2`, tenant, eventID).Scan(&position)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -46,8 +46,8 @@ func (s *Service) Create(ctx context.Context, who guard.Caller, w vaultapi.Subsc
 		if err := sub.apply(vaultapi.SubscriptionPatch{Name: &w.Name, Paths: &w.Paths, Events: &w.Events, Delivery: &w.Delivery}); err != nil {
 			return vaultapi.Subscription{}, err
 		}
-		if len(w.Owner) > maxOwner {
-			return vaultapi.Subscription{}, fault.Validation(map[string]string{"owner": fmt.Sprintf("has at most %d bytes", maxOwner)})
+		if len(w.Owner) > maxOwner || strings.ContainsRune(w.Owner, 0) {
+			return vaultapi.Subscription{}, fault.Validation(map[string]string{"owner": fmt.Sprintf("has at most %d bytes, none of them NUL", maxOwner)})
 		}
 		if err := s.placed(c, &sub); err != nil {
 			return vaultapi.Subscription{}, err

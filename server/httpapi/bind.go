@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/scailabs/scaivault/internal/schedule"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
@@ -121,6 +122,8 @@ func (q *param) text(x *exchange, query url.Values) (text string, given bool, er
 	switch {
 	case len(values) > 1:
 		return "", false, q.bad("is there more than once")
+	case len(values) == 1 && (!utf8.ValidString(values[0]) || strings.Contains(values[0], "\x00")):
+		return "", false, q.bad("must be UTF-8 without NUL") // PostgreSQL's TEXT knows neither
 	case len(values) == 1 && values[0] != "":
 		return values[0], true, nil
 	}

@@ -66,6 +66,9 @@ func (l *limiter) take(key bucketKey, n int64, now time.Time) verdict {
 	at, step := now.UnixNano(), l.step[key.category]
 	s.mu.Lock()
 	b := s.use(key)
+	if b.fullAt > at+int64(time.Minute) { // only a clock that was set back can bring that about
+		b.fullAt = at
+	}
 	fullAt := max(b.fullAt, at)
 	full := fullAt + max(n, 1)*step // after the call, or after one that is only looked for
 	v := verdict{category: key.category, ok: n < 0 || full-at <= int64(time.Minute)}
