@@ -32,7 +32,9 @@ func TestCommitFailsAtEachStep(t *testing.T) {
 		for _, o := range s.Operations() {
 			steps += f.operations(o, nil)
 		}
-		at := func(method string) vault.Operation { return vault.Operation{ID: method + " of another kind", Method: method} }
+		at := func(method string) vault.Operation {
+			return vault.Operation{ID: method + " of another kind", Method: method}
+		}
 		steps += f.operations(at("PUT"), func(w *vault.World) vault.Request {
 			return vault.Request{Path: "/v1/secrets/" + w.Name + "/first", Body: object{"data": object{"password": canary}}}
 		})

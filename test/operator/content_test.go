@@ -80,10 +80,12 @@ func TestMistake12WhatCannotBeWritten(t *testing.T) {
 		reason string
 		says   []string
 	}{
-		"key":        {func(*v1alpha1.VaultSecretSpec) {}, "InvalidData", []string{"bad key!"}},
-		"twice":      {both(two, two), "InvalidData", []string{"key a", "source a", "source b"}},
-		"size":       {both(w.path("large"), w.path("larger")), "InvalidData", []string{"1228811 bytes", "first (614400 bytes)", "second (614400 bytes)"}},
-		"nothing":    {func(s *v1alpha1.VaultSecretSpec) { s.DataFrom = []v1alpha1.DataFrom{{Source: "db", Include: []string{"z*"}}} }, "InvalidData", []string{"no key"}},
+		"key":   {func(*v1alpha1.VaultSecretSpec) {}, "InvalidData", []string{"bad key!"}},
+		"twice": {both(two, two), "InvalidData", []string{"key a", "source a", "source b"}},
+		"size":  {both(w.path("large"), w.path("larger")), "InvalidData", []string{"1228811 bytes", "first (614400 bytes)", "second (614400 bytes)"}},
+		"nothing": {func(s *v1alpha1.VaultSecretSpec) {
+			s.DataFrom = []v1alpha1.DataFrom{{Source: "db", Include: []string{"z*"}}}
+		}, "InvalidData", []string{"no key"}},
 		"field":      {func(s *v1alpha1.VaultSecretSpec) { s.Data = []v1alpha1.DataEntry{field("x", "db", "none")} }, "FieldMissing", []string{"none", db}},
 		"base64":     {func(s *v1alpha1.VaultSecretSpec) { s.Data = []v1alpha1.DataEntry{notBase64()} }, "InvalidData", []string{"not Base64"}},
 		"parse":      {templated("{{ .db.a "), "InvalidTemplate", []string{"key t"}},

@@ -144,3 +144,28 @@ func (d *Database) Settle(c Caller) {
 	d.tb.Helper()
 	c.Eventually("the outbox is empty", func() bool { return d.Texts(`SELECT COUNT(*) FROM outbox`)[0] == "0" })
 }
+
+// Tenant makes a tenant of a partner, which no route does yet.
+func (d *Database) Tenant(id, partner string) {
+	d.tb.Helper()
+	d.Exec(`INSERT INTO partners (id, name, created_at) SELECT '`+partner+`', '`+partner+`', 0 WHERE NOT EXISTS (SELECT 1 FROM partners WHERE id = '`+partner+`')`,
+		`INSERT INTO tenants (id, partner_id, name, created_at) VALUES ('`+id+`', '`+partner+`', '`+id+`', 0)`)
+}
+
+// RowsOf is everything that belongs to a tenant, but what the server adds behind calls and to its audit trail.
+func (d *Database) RowsOf(tenant string) map[string][]string {
+	d.tb.Helper()
+	out := map[string][]string{}
+	for _, table := range d.Tables() {
+		if Background(table) || table == "audit_blocks" || table == "partners" || table == "keys" {
+			continue
+		}
+		column := "tenant"
+		if table == "tenants" {
+			column = "id"
+		}
+		out[table] = d.Texts("SELECT * FROM "+table+" WHERE "+column+" = $1", tenant)
+		slices.Sort(out[table])
+	}
+	return out
+}

@@ -15,19 +15,20 @@ type World struct {
 	Name  string // its paths begin with <Name>/, its other names with <Name>-
 	Value string // what its secrets hold
 
-	Secret, Deleted   string // paths; Secret has two versions
-	Etag              string
-	Policy, Spare     string // ids; Spare has no binding
-	Binding           string // of Policy, for Identity
-	Identity          string
-	Subscription      string // that holds the events of the secrets
-	Event             string // its first event
-	ListCursor        string // of the secrets, with ListQuery
-	PolicyCursor      string // with limit=1
-	SubscriptionCur   string // with limit=1
-	AuditCursor       string // with limit=1
-	by                Caller
-	workload          func() string // a fresh token of a workload
+	Secret, Deleted string // paths; Secret has two versions
+	Etag            string
+	Policy, Spare   string // ids; Spare has no binding
+	Binding         string // of Policy, for Identity
+	Identity        string
+	Subscription    string // that holds the events of the secrets
+	Event           string // its first event
+	ListCursor      string // of the secrets, with ListQuery
+	PolicyCursor    string // with limit=1
+	SubscriptionCur string // with limit=1
+	AuditCursor     string // with limit=1
+
+	by       Caller
+	workload func() string // a fresh token of a workload
 }
 
 type object = map[string]any
@@ -145,7 +146,7 @@ func (w *World) calls() map[string]Request {
 		"createPolicy":  {Path: "/v1/policies", Body: policy},
 		"testPolicy":    {Path: policies + "test", Body: object{"identity_id": w.Identity, "path": w.Secret, "permission": "read"}},
 		"readPolicy":    {Path: policies + w.Policy},
-		"replacePolicy": {Path: policies + w.Policy, Body: policy},
+		"replacePolicy": {Path: policies + w.Policy, Body: w.policy("-replaced")},
 		"patchPolicy":   {Path: policies + w.Policy, Body: object{"is_active": false}},
 		"deletePolicy":  {Path: policies + w.Policy + "?force=true"},
 		"listBindings":  {Path: bound},
