@@ -3,7 +3,6 @@ package vaultsecret
 import (
 	"context"
 	"maps"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,12 +16,6 @@ import (
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
-)
-
-// A repair that follows another within fightWindow waits for fightPause.
-const (
-	fightWindow = 2 * time.Second
-	fightPause  = 250 * time.Millisecond
 )
 
 type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]

@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// Namespace and Account name the operator's ServiceAccount, as config/rbac makes it.
+	// Namespace of the operator's ServiceAccount, as config/rbac makes it.
 	Namespace = "scaivault-system"
-	Account   = "scaivault-operator"
+	// Account is the name of that ServiceAccount.
+	Account = "scaivault-operator"
 
 	// startLimit is how long the operator may take until it answers on a loaded two-core machine.
 	startLimit = 60 * time.Second
