@@ -179,9 +179,7 @@ func TestServiceAccountsComeAndGo(t *testing.T) {
 	w.remove(account)
 	w.is("s", "False/ServiceAccountMissing")
 	w.holds("s", "k=1")
-	if err := w.exchange(stolen); !vaultapi.IsUnauthenticated(err) {
-		t.Errorf("a token of a ServiceAccount that is gone: %v", err)
-	}
+	w.untilRefused("a token of a ServiceAccount that is gone", stolen)
 	w.forgetCalls()
 	objects.mark()
 	start = time.Now()
@@ -193,15 +191,25 @@ func TestServiceAccountsComeAndGo(t *testing.T) {
 	if len(exchanges) != 1 {
 		t.Errorf("the new ServiceAccount was exchanged %d times, want once", len(exchanges))
 	}
-	if err := w.exchange(stolen); !vaultapi.IsUnauthenticated(err) {
-		t.Errorf("a token of the earlier ServiceAccount of that name: %v", err)
-	}
+	w.untilRefused("a token of the earlier ServiceAccount of that name", stolen)
 	// In one go: the cache may never see that it was away.
 	w.remove(account)
 	w.account(w.ns, "later")
 	w.put(w.path("s"), map[string]any{"k": "3"})
 	w.holds("s", "k=3")
 	w.synced("s")
+}
+
+// untilRefused waits until the vault no longer exchanges a token. The API server's TokenReview believes a token that
+// it has seen for ten seconds more.
+func (w *world) untilRefused(what, token string) {
+	w.Helper()
+	w.until(what, "refused", func() string {
+		if vaultapi.IsUnauthenticated(w.exchange(token)) {
+			return "refused"
+		}
+		return "exchanged"
+	})
 }
 
 func (w *world) exchange(token string) error {

@@ -179,7 +179,13 @@ func (tr *trail) mark() {
 // await returns the first sighting after the last one returned, or after mark, that matches.
 func (tr *trail) await(what string, match func(sighting) bool) sighting {
 	tr.t.Helper()
-	limit := time.NewTimer(soon)
+	return tr.awaitFor(soon, what, match)
+}
+
+// awaitFor is await for what takes its time.
+func (tr *trail) awaitFor(long time.Duration, what string, match func(sighting) bool) sighting {
+	tr.t.Helper()
+	limit := time.NewTimer(long)
 	defer limit.Stop()
 	for {
 		s, wait := tr.find(match)
@@ -189,7 +195,7 @@ func (tr *trail) await(what string, match func(sighting) bool) sighting {
 		select {
 		case <-wait:
 		case <-limit.C:
-			tr.t.Fatalf("%s was not seen within %s", what, soon)
+			tr.t.Fatalf("%s was not seen within %s", what, long)
 		}
 	}
 }
