@@ -34,6 +34,15 @@ whenSourceMissing: Delete
 refreshInterval: 1h30m
 suspend: true
 `},
+		{name: "prefix", spec: "sources: [{name: all, pathPrefix: environments/production/billing/}]\ndataFrom: [{source: all, keyFormat: '{name}_{field}'}]\n"},
+		{name: "prefix and path", spec: "sources: [{name: all, path: a, pathPrefix: a/}]", want: "exactly one of path and pathPrefix"},
+		{name: "neither prefix nor path", spec: "sources: [{name: all}]", want: "exactly one of path and pathPrefix"},
+		{name: "prefix without slash", spec: "sources: [{name: all, pathPrefix: a/b}]", want: "each followed by a single slash"},
+		{name: "the prefix of everything", spec: "sources: [{name: all, pathPrefix: /}]", want: "spec.sources[0].pathPrefix"},
+		{name: "prefix with a pattern", spec: "sources: [{name: all, pathPrefix: 'a/*/'}]", want: "each followed by a single slash"},
+		{name: "prefix of ten segments", spec: "sources: [{name: all, pathPrefix: a/b/c/d/e/f/g/h/i/j/}]", want: "one to nine segments"},
+		{name: "version of a prefix", spec: "sources: [{name: all, pathPrefix: a/, version: 1}]", want: "cannot be set with pathPrefix"},
+		{name: "field of a prefix", spec: "sources: [{name: all, pathPrefix: a/}]\ndata: [{key: a, from: {source: all, field: x}}]", want: "that source must have a path"},
 		{name: "no sources", spec: "sources: []", want: "spec.sources"},
 		{name: "missing sources", spec: "suspend: true", want: "spec.sources"},
 		{name: "upper case path", spec: "sources: [{name: db, path: App/DB}]", want: "must be one to ten segments"},

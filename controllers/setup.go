@@ -219,7 +219,7 @@ func (p *parts) addVaultSecret(ctx context.Context, mgr manager.Manager) error {
 		Guard:    p.guard, Absences: p.absences, Writer: p.writer, Now: time.Now,
 		Rules: target.Rules{ExtraTypes: p.AllowSecretTypes, ForbiddenNamespaces: p.forbidden()},
 	}
-	p.sinks = append(p.sinks, &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets})
+	p.sinks = append(p.sinks, &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets, Now: time.Now})
 	return r.SetupWithManager(ctx, mgr, p.inbox.secrets, p.options(orDefault(p.Concurrency, defaultConcurrency)))
 }
 

@@ -39,6 +39,8 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonFieldMissing: the secret exists but lacks a field that is not optional.
 	ReasonFieldMissing = "FieldMissing"
+	// ReasonTooManySecrets: the prefixes of the sources cover more secrets than one object may read.
+	ReasonTooManySecrets = "TooManySecrets"
 	// ReasonVaultReplaced: another vault, or an older state of this one, answers at the address.
 	// Nothing is written or deleted until "scaivault-operator accept-vault".
 	ReasonVaultReplaced = "VaultReplaced"

@@ -16,6 +16,13 @@ type Duration string
 // +kubebuilder:validation:XValidation:rule="!self.matches('(^|/)(metadata|versions)$')",message="must not end in the reserved segment metadata or versions"
 type SecretPath string
 
+// PathPrefix is the beginning of paths in the vault: one to nine segments as in a path, each followed by a slash.
+//
+// +kubebuilder:validation:MinLength=2
+// +kubebuilder:validation:MaxLength=511
+// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9_-]+/){1,9}$')",message="must be one to nine segments of a-z, 0-9, - and _, each followed by a single slash, such as environments/production/billing/"
+type PathPrefix string
+
 // ObjectStatus is the part of a status that every kind has.
 type ObjectStatus struct {
 	// observedGeneration is the generation of the spec that the conditions speak of.

@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // VaultSecretSpec says what is read from the vault, as whom, and what Secret is made of it.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.data) || self.data.all(d, !has(d.from) || self.sources.exists(s, s.name == d.from.source))",message="data[].from.source must be the name of one of spec.sources"
+// +kubebuilder:validation:XValidation:rule="!has(self.data) || self.data.all(d, !has(d.from) || self.sources.exists(s, s.name == d.from.source && has(s.path)))",message="data[].from.source must be the name of one of spec.sources, and that source must have a path; fields below a pathPrefix are reached by dataFrom and by templates"
 // +kubebuilder:validation:XValidation:rule="!has(self.dataFrom) || self.dataFrom.all(d, self.sources.exists(s, s.name == d.source))",message="dataFrom[].source must be the name of one of spec.sources"
 type VaultSecretSpec struct {
 	// serviceAccountName is the ServiceAccount of this namespace whose rights read the vault; without it, default.
@@ -15,7 +15,8 @@ type VaultSecretSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a ServiceAccount in this namespace"
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
-	// sources are the secrets that are read. Everything else refers to them by name.
+	// sources are the secrets that are read. Everything else refers to them by name. All pathPrefix sources
+	// together cover at most 500 secrets.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -59,16 +60,28 @@ type VaultSecretSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// Source is one secret in the vault.
+// Source is one secret in the vault, or all below a prefix.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.path) != has(self.pathPrefix)",message="exactly one of path and pathPrefix must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.pathPrefix) || !has(self.version)",message="version pins one secret and cannot be set with pathPrefix"
 type Source struct {
-	// name is what data, dataFrom and templates call this source.
+	// name is what data, dataFrom and templates call this source. A template sees a source with a path as a
+	// map of its fields ({{ .db.url }}), and one with a pathPrefix as a map of such maps by the secrets' names
+	// ({{ range $name, $fields := .all }}, {{ (index .all "database").url }}).
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][A-Za-z0-9_-]*$')",message="must start with a-z and hold letters, digits, - and _ only"
 	Name string `json:"name"`
 
 	// path is the path of the secret in the vault.
-	Path SecretPath `json:"path"`
+	// +optional
+	Path SecretPath `json:"path,omitempty"`
+
+	// pathPrefix stands for every secret below it, at any depth, that the ServiceAccount may list and read; it
+	// ends in a slash. Secrets come and go as they are made and deleted. What one is called is the rest of its
+	// path behind the prefix, with a dot for each slash.
+	// +optional
+	PathPrefix PathPrefix `json:"pathPrefix,omitempty"`
 
 	// version pins one version; without it the newest is followed.
 	// +optional
@@ -135,7 +148,8 @@ type DataFrom struct {
 	// +kubebuilder:validation:MaxLength=63
 	Source string `json:"source"`
 
-	// keyFormat makes the key: {field} is the field and {name} the last segment of the path; without it, "{field}".
+	// keyFormat makes the key: {field} is the field, and {name} the last segment of the path, or below a
+	// pathPrefix the rest of the path with a dot for each slash; without it, "{field}".
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -246,12 +260,19 @@ type VaultSecretStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=source
+	// +listMapKey=path
 	// +kubebuilder:validation:MaxItems=50
 	Synced []SyncedSource `json:"synced,omitempty"`
 
-	// syncedCount is the number of sources, also beyond the 50 that synced lists.
+	// syncedCount is the number of secrets, also beyond the 50 that synced lists.
 	// +optional
 	SyncedCount int32 `json:"syncedCount,omitempty"`
+
+	// syncedDigest is SHA-256 over the sources' names, paths and etags, also beyond the 50 that synced lists. By
+	// it a restart sees without reading a value that nothing changed; it says nothing about values.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SyncedDigest string `json:"syncedDigest,omitempty"`
 
 	// lastSyncTime is when content was last applied; it does not move when nothing changed.
 	// +optional
@@ -278,7 +299,7 @@ type TargetStatus struct {
 	ResourceVersion string `json:"resourceVersion"`
 }
 
-// SyncedSource is the state of one source in the target.
+// SyncedSource is the state of one secret in the target.
 type SyncedSource struct {
 	// source is the name in spec.sources.
 	// +kubebuilder:validation:MaxLength=63

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -35,15 +34,19 @@ func needed(spec *v1alpha1.VaultSecretSpec, source string) bool {
 	return !optional
 }
 
-// content collects the keys of the target, and which source each came from.
+// content collects the keys of the target, and where each came from.
 type content struct {
 	data map[string][]byte
 	from map[string]string
+	sees map[string]any // what templates see
 }
 
-// render makes the content of the target. It reads nothing but its arguments.
-func render(spec *v1alpha1.VaultSecretSpec, values map[string]value, now func() time.Time) (map[string][]byte, error) {
+// render makes the content of the target out of the secrets of each source. It reads nothing but its arguments.
+func render(spec *v1alpha1.VaultSecretSpec, values map[string][]value, now func() time.Time) (map[string][]byte, error) {
 	c := &content{data: map[string][]byte{}, from: map[string]string{}}
+	if slices.ContainsFunc(spec.Data, func(d v1alpha1.DataEntry) bool { return d.From == nil }) {
+		c.sees = templateData(spec, values)
+	}
 	from := spec.DataFrom
 	if len(spec.Data) == 0 && len(from) == 0 {
 		for _, s := range spec.Sources {
@@ -56,38 +59,51 @@ func render(spec *v1alpha1.VaultSecretSpec, values map[string]value, now func() 
 		}
 	}
 	for _, d := range from {
-		if err := c.fields(d, values[d.Source]); err != nil {
-			return nil, err
+		for _, v := range values[d.Source] {
+			if err := c.fields(d, v, origin(spec, d.Source, v)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return c.data, nil
 }
 
-// put adds a key; one key from two sources is a mistake of the user.
-func (c *content) put(key, source string, v []byte) error {
-	if other, twice := c.from[key]; twice {
-		return badData(fmt.Errorf("key %s comes from %s and from %s; rename one with data or keyFormat, or exclude it", key, other, source))
+// origin says where a secret's fields come from.
+func origin(spec *v1alpha1.VaultSecretSpec, source string, v value) string {
+	if i := slices.IndexFunc(spec.Sources, func(s v1alpha1.Source) bool { return s.Name == source }); i >= 0 && spec.Sources[i].PathPrefix != "" {
+		return v.path + " of source " + source
 	}
-	c.data[key], c.from[key] = v, source
+	return "source " + source
+}
+
+// put adds a key; one key from two places is a mistake of the user.
+func (c *content) put(key, place string, v []byte) error {
+	if other, twice := c.from[key]; twice {
+		return badData(fmt.Errorf("key %s comes from %s and from %s; rename one with data or with keyFormat, such as {name}_{field}, or exclude it", key, other, place))
+	}
+	c.data[key], c.from[key] = v, place
 	return nil
 }
 
 func badData(err error) error { return reconcile.Stalled(v1alpha1.ReasonInvalidData, err) }
 
-func (c *content) entry(d v1alpha1.DataEntry, values map[string]value, now func() time.Time) error {
+func (c *content) entry(d v1alpha1.DataEntry, values map[string][]value, now func() time.Time) error {
 	if d.From == nil {
-		out, err := template.Render(d.Template, templateData(values), now)
+		out, err := template.Render(d.Template, c.sees, now)
 		if err != nil {
 			return badTemplate(d.Key, err)
 		}
 		return c.put(d.Key, "its template", out)
 	}
-	v, ok := values[d.From.Source]
+	var v value
+	if of := values[d.From.Source]; len(of) == 1 {
+		v = of[0]
+	}
 	raw, has := v.fields[d.From.Field]
 	if !has && d.From.Optional {
 		return nil
 	}
-	if !ok || !has {
+	if !has {
 		return reconcile.Stalled(v1alpha1.ReasonFieldMissing,
 			fmt.Errorf("key %s: the secret at %s (source %s) has no field %s; set optional to leave the key out", d.Key, v.path, d.From.Source, d.From.Field))
 	}
@@ -98,18 +114,18 @@ func (c *content) entry(d v1alpha1.DataEntry, values map[string]value, now func(
 	return c.put(d.Key, "source "+d.From.Source, out)
 }
 
-// fields adds all fields of one source.
-func (c *content) fields(d v1alpha1.DataFrom, v value) error {
+// fields adds all fields of one secret.
+func (c *content) fields(d v1alpha1.DataFrom, v value, place string) error {
 	format := d.KeyFormat
 	if format == "" {
 		format = "{field}"
 	}
 	for _, field := range slices.Sorted(maps.Keys(v.fields)) {
-		key := strings.NewReplacer("{name}", path.Base(v.path), "{field}", field).Replace(format)
+		key := strings.NewReplacer("{name}", v.name, "{field}", field).Replace(format)
 		if !selected(key, d.Include, d.Exclude) {
 			continue
 		}
-		if err := c.put(key, "source "+d.Source, plain(v.fields[field])); err != nil {
+		if err := c.put(key, place, plain(v.fields[field])); err != nil {
 			return err
 		}
 	}
@@ -170,20 +186,35 @@ func decoded(raw json.RawMessage, how v1alpha1.Decoding) ([]byte, error) {
 	return out, nil
 }
 
-// templateData is what templates see: sources by name, fields by name, numbers as written.
-func templateData(values map[string]value) map[string]any {
+// templateData is what templates see: sources by name, each a map of fields with numbers as written; a source with
+// a prefix is a map of such maps by the secrets' names.
+func templateData(spec *v1alpha1.VaultSecretSpec, values map[string][]value) map[string]any {
 	all := map[string]any{}
-	for name, v := range values {
-		fields := map[string]any{}
-		for f, raw := range v.fields {
-			dec := json.NewDecoder(bytes.NewReader(raw))
-			dec.UseNumber()
-			var x any
-			if dec.Decode(&x) == nil {
-				fields[f] = x
+	for _, src := range spec.Sources {
+		if src.PathPrefix == "" {
+			for _, v := range values[src.Name] {
+				all[src.Name] = v.decoded()
 			}
+			continue
 		}
-		all[name] = fields
+		byName := map[string]any{}
+		for _, v := range values[src.Name] {
+			byName[v.name] = v.decoded()
+		}
+		all[src.Name] = byName
 	}
 	return all
+}
+
+func (v value) decoded() map[string]any {
+	fields := map[string]any{}
+	for f, raw := range v.fields {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		var x any
+		if dec.Decode(&x) == nil {
+			fields[f] = x
+		}
+	}
+	return fields
 }

@@ -2,6 +2,7 @@ package vaultsecret
 
 import (
 	"encoding/json"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +13,8 @@ import (
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 )
 
-func object(path, fields string) value {
-	v := value{path: path, version: 1}
+func object(at, fields string) value {
+	v := value{name: path.Base(at), path: at, version: 1}
 	if err := json.Unmarshal([]byte(fields), &v.fields); err != nil {
 		panic(err)
 	}
@@ -34,7 +35,10 @@ func from(key, src, field string) v1alpha1.DataEntry {
 // How fields of secrets become keys of the Secret.
 func TestRender(t *testing.T) {
 	db := object("app/db", `{"url":"x","n":12345678901234567890.10,"list":[1, 2],"obj":{"a": "<&>"},"t":true,"z":null,"b64":"aGVs\nbG8","uni":"é"}`)
-	all := map[string]value{"db": db, "two": object("app/two", `{"a":"1"}`)}
+	eu := object("app/many/eu/db", `{"url":"z","n":2}`)
+	eu.name = "eu.db"
+	all := map[string][]value{"db": {db}, "two": {object("app/two", `{"a":"1"}`)}, "all": {object("app/many/a", `{"url":"x"}`), object("app/many/b-c", `{"url":"y"}`), eu}}
+	many := []v1alpha1.Source{{Name: "all", PathPrefix: "app/many/"}}
 	optional := from("o", "db", "none")
 	optional.From.Optional = true
 	decode := from("d", "db", "b64")
@@ -57,6 +61,15 @@ func TestRender(t *testing.T) {
 		{name: "named keys", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{from("U", "db", "url"), optional, decode,
 			{Key: "t", Template: "{{ .db.n }}-{{ .db.obj.a }}"}}},
 			want: map[string]string{"U": "x", "d": "hello", "t": "12345678901234567890.10-<&>"}},
+		{name: "below a prefix", spec: v1alpha1.VaultSecretSpec{Sources: many, DataFrom: []v1alpha1.DataFrom{{Source: "all", KeyFormat: "{name}_{field}", Exclude: []string{"*_n"}}}},
+			want: map[string]string{"a_url": "x", "b-c_url": "y", "eu.db_url": "z"}},
+		{name: "below a prefix, in templates", spec: v1alpha1.VaultSecretSpec{Sources: many, Data: []v1alpha1.DataEntry{
+			{Key: "t", Template: `{{ range $name, $f := .all }}{{ $name }}={{ $f.url }};{{ end }}{{ .all.a.url }}{{ (index .all "eu.db").n }}`}}},
+			want: map[string]string{"t": "a=x;b-c=y;eu.db=z;x2"}},
+		{name: "below a prefix, one key twice", spec: v1alpha1.VaultSecretSpec{Sources: many}, reason: "InvalidData",
+			says: "key url comes from app/many/a of source all and from app/many/b-c of source all; rename one with data or with keyFormat, such as {name}_{field}"},
+		{name: "below a prefix, one that is not there", spec: v1alpha1.VaultSecretSpec{Sources: many, Data: []v1alpha1.DataEntry{{Key: "t", Template: "{{ .all.gone.url }}"}}},
+			reason: "InvalidTemplate", says: `no field "gone"`},
 		{name: "one key from two sources", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("two", "two")}, reason: "InvalidData", says: "key a comes from source two and from source two"},
 		{name: "data against dataFrom", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("two"), Data: []v1alpha1.DataEntry{from("a", "db", "url")}, DataFrom: []v1alpha1.DataFrom{{Source: "two"}}},
 			reason: "InvalidData", says: "key a"},
@@ -125,27 +138,6 @@ func TestGlob(t *testing.T) {
 		if got := glob(c.pattern, c.s); got != c.want {
 			t.Errorf("glob(%q, %q) = %v", c.pattern, c.s, got)
 		}
-	}
-}
-
-// At start an object is compared by etags; any difference, or anything unknown, means that it is run.
-func TestSynced(t *testing.T) {
-	three := int64(3)
-	obj := &v1alpha1.VaultSecret{
-		Spec:   v1alpha1.VaultSecretSpec{Sources: []v1alpha1.Source{{Name: "a", Path: "app/a"}, {Name: "b", Path: "app/b", Version: &three}}},
-		Status: v1alpha1.VaultSecretStatus{Synced: []v1alpha1.SyncedSource{{Source: "a", Path: "app/a", ETag: "e1"}, {Source: "b", Path: "app/b", ETag: "old"}}},
-	}
-	for want, current := range map[bool]map[string]string{true: {"app/a": "e1", "app/b": "new"}, false: {"app/a": "e2"}} {
-		if got := synced(obj, current); got != want {
-			t.Errorf("%v: %v", current, got)
-		}
-	}
-	if synced(obj, nil) {
-		t.Error("unknown counts as the same")
-	}
-	obj.Spec.Sources[0].Path = "app/c"
-	if synced(obj, map[string]string{"app/a": "e1", "app/c": "e1"}) {
-		t.Error("another path counts as the same")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -49,9 +50,10 @@ type guard interface {
 type absences interface {
 	Missing(object types.UID, paths []string, now time.Time) bool
 	Present(object types.UID)
+	Deleted(path string) bool
 }
 
-// Reconciler runs VaultSecrets. All fields are required.
+// Reconciler runs VaultSecrets. All exported fields are required.
 type Reconciler struct {
 	Runner   *reconcile.Runner
 	Accounts *vault.Accounts
@@ -60,6 +62,8 @@ type Reconciler struct {
 	Writer   *target.Writer
 	Rules    target.Rules
 	Now      func() time.Time
+
+	beyond sync.Map // by UID: the []SyncedSource for which the status has no room
 }
 
 // run is one reconcile of one object; the only holder of values.
@@ -67,9 +71,9 @@ type run struct {
 	*Reconciler
 	obj      v1alpha1.VaultSecret
 	identity string
-	values   map[string]value // by source; a missing one is not in it
-	settled  bool             // the target holds what the status says, for this spec
-	same     bool             // and so does the vault
+	wanted   []wanted // what the sources stand for
+	settled  bool     // the target holds what the status says, for this spec
+	same     bool     // and so does the vault
 }
 
 // Reconcile looks at one object.
@@ -100,6 +104,11 @@ func (s *run) check(ctx context.Context) error {
 	if text := s.obj.Spec.RefreshInterval; text != "" {
 		if _, err := schedule.ParseDuration(string(text)); err != nil {
 			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("refreshInterval: %w", err))
+		}
+	}
+	for _, src := range s.obj.Spec.Sources {
+		if (src.Path == "") == (src.PathPrefix == "") || src.PathPrefix != "" && src.Version != nil {
+			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("source %s: exactly one of path and pathPrefix, and version only with path", src.Name))
 		}
 	}
 	if err := s.Rules.Where(s.desired(nil)); err != nil {

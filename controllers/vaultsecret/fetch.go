@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
@@ -15,208 +14,191 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
-// conditionalLimit is up to how many sources are asked one by one whether they changed; a longer list is
-// read in one call.
-const conditionalLimit = 8
+const (
+	// conditionalLimit is up to how many secrets are asked one by one whether they changed; a longer list is
+	// read in few calls.
+	conditionalLimit = 8
 
-// missingRecheck is how often a missing source is looked for; an event says sooner when it appears.
-const missingRecheck = time.Minute
+	// volumeLimit bounds the values that one object makes the operator hold, however little of them it uses.
+	volumeLimit = 16 << 20
+)
 
-// value is one source as the vault gave it.
+// value is one secret as the vault gave it.
 type value struct {
+	name    string // what keys and templates call it
 	path    string
 	version int64
 	etag    string
 	fields  map[string]json.RawMessage
 }
 
-// fetch reads the sources as the object's ServiceAccount. Afterwards either same is true, or values
-// holds every source that exists and is needed.
+// fetch reads the sources as the object's ServiceAccount. Afterwards either same is true, or every secret that
+// exists and is needed is there with its value.
 func (s *run) fetch(ctx context.Context) error {
 	as, err := s.Accounts.Session(ctx, s.obj.Namespace, s.obj.ServiceAccount())
 	if err != nil {
 		return err
 	}
 	s.identity = as.Identity
-	if err := s.read(ctx, as); err != nil {
+	if err := s.resolve(ctx, as); err != nil {
 		return err
 	}
-	return s.judgeMissing(ctx)
-}
-
-func (s *run) read(ctx context.Context, as session) error {
-	s.values = map[string]value{}
-	rest := s.obj.Spec.Sources
-	if known := s.etags(); known != nil {
-		changed, unchanged, err := s.ask(ctx, as, known)
-		if err != nil {
-			return err
-		}
-		if s.same = !changed; s.same {
-			return nil
-		}
-		rest = unchanged // a rendering needs them as well
+	if err := s.ask(ctx, as); err != nil {
+		return err
 	}
-	return s.readAll(ctx, as, rest)
-}
-
-// etags returns the etag of every source, nil unless all are known and worth asking about.
-func (s *run) etags() map[string]string {
-	sources := s.obj.Spec.Sources
-	if !s.settled || len(sources) > conditionalLimit || len(s.obj.Status.Synced) != len(sources) {
+	if s.same = s.agrees(); s.same {
 		return nil
 	}
-	known := map[string]string{}
-	for _, y := range s.obj.Status.Synced {
-		known[y.Source] = y.ETag
+	if err := s.readRest(ctx, as); err != nil {
+		return err
 	}
-	return known
+	if err := s.judgeMissing(ctx); err != nil {
+		return err
+	}
+	s.same = s.agrees()
+	return nil
 }
 
-// ask reads each source unless it still has its etag.
-func (s *run) ask(ctx context.Context, as session, known map[string]string) (changed bool, unchanged []v1alpha1.Source, err error) {
-	for _, src := range s.obj.Spec.Sources {
-		got, err := as.Read(ctx, string(src.Path), client.ReadOptions{Version: pinned(src), IfNoneMatch: known[src.Name]})
+// ask reads each secret unless it still has its etag, where that is worth while.
+func (s *run) ask(ctx context.Context, as session) error {
+	if !s.settled || s.obj.Status.SyncedDigest == "" || len(s.wanted) > conditionalLimit {
+		return nil
+	}
+	for i := range s.wanted {
+		if err := s.readOne(ctx, as, &s.wanted[i], s.wanted[i].etag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readOne reads one secret. With an etag, one that still has it counts as unchanged and is not sent.
+func (s *run) readOne(ctx context.Context, as session, w *wanted, etag string) error {
+	got, err := as.Read(ctx, w.path, client.ReadOptions{Version: w.version(), IfNoneMatch: etag})
+	switch {
+	case errors.Is(err, client.ErrNotModified):
+		w.outcome = unchanged
+		return s.inSight(w)
+	case err != nil:
+		return s.failed(w, err, vaultapi.Code(err), vaultapi.IsForbidden(err))
+	}
+	return s.take(w, got.Version, got.Etag, got.Data)
+}
+
+// readRest reads the values that are not there yet: a rendering needs those of unchanged secrets as well.
+func (s *run) readRest(ctx context.Context, as session) error {
+	var together []*wanted
+	for i := range s.wanted {
+		w := &s.wanted[i]
 		switch {
-		case errors.Is(err, client.ErrNotModified):
-			unchanged = append(unchanged, src)
-			continue
-		case vault.IsMissing(err):
-			changed = changed || known[src.Name] != ""
-			continue
-		case err != nil:
-			return false, nil, s.explain(err, src)
-		}
-		changed = true
-		if err := s.take(src, got.Version, got.Etag, got.Data); err != nil {
-			return false, nil, err
+		case w.outcome != unasked && w.outcome != unchanged:
+		case w.src.Version == nil && len(s.wanted) > 1:
+			together = append(together, w)
+		default:
+			if err := s.readOne(ctx, as, w, ""); err != nil {
+				return err
+			}
 		}
 	}
-	return changed, unchanged, nil
-}
-
-// readAll reads sources with their values: in one call where it can.
-func (s *run) readAll(ctx context.Context, as session, sources []v1alpha1.Source) error {
-	var together []v1alpha1.Source
-	for _, src := range sources {
-		if src.Version == nil && len(sources) > 1 {
-			together = append(together, src)
-			continue
-		}
-		got, err := as.Read(ctx, string(src.Path), client.ReadOptions{Version: pinned(src)})
-		if vault.IsMissing(err) {
-			continue
-		}
-		if err != nil {
-			return s.explain(err, src)
-		}
-		if err := s.take(src, got.Version, got.Etag, got.Data); err != nil {
+	for chunk := range slices.Chunk(together, batchLimit) {
+		if err := s.readTogether(ctx, as, chunk); err != nil {
 			return err
 		}
+		if n := s.volume(); n > volumeLimit {
+			return reconcile.Stalled(v1alpha1.ReasonTooManySecrets, fmt.Errorf(
+				"the secrets that are read hold more than %d MiB, of which a Secret holds at most 1 MiB; use longer prefixes", volumeLimit>>20))
+		}
 	}
-	return s.readTogether(ctx, as, together)
+	return nil
 }
 
-func (s *run) readTogether(ctx context.Context, as session, sources []v1alpha1.Source) error {
-	if len(sources) == 0 {
-		return nil
+// volume is the size of all values read so far, in bytes.
+func (s *run) volume() int {
+	n := 0
+	for i := range s.wanted {
+		for _, raw := range s.wanted[i].value.fields {
+			n += len(raw)
+		}
 	}
+	return n
+}
+
+func (s *run) readTogether(ctx context.Context, as session, all []*wanted) error {
 	var paths []string
-	for _, src := range sources {
-		paths = append(paths, string(src.Path))
+	for _, w := range all {
+		paths = append(paths, w.path)
 	}
 	slices.Sort(paths)
 	got, err := as.BatchRead(ctx, vaultapi.BatchRequest{Paths: slices.Compact(paths)})
 	if err != nil {
-		return s.explain(err, sources[0])
+		return s.explain(err, all[0].path)
 	}
-	for _, src := range sources {
-		if err := s.takeFrom(got, src); err != nil {
+	for _, w := range all {
+		if err := s.takeFrom(got, w); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *run) takeFrom(got *vaultapi.BatchResponse, src v1alpha1.Source) error {
-	path := string(src.Path)
-	if secret, ok := got.Secrets[path]; ok {
-		return s.take(src, secret.Version, secret.Etag, secret.Data)
+func (s *run) takeFrom(got *vaultapi.BatchResponse, w *wanted) error {
+	if secret, ok := got.Secrets[w.path]; ok {
+		return s.take(w, secret.Version, secret.Etag, secret.Data)
 	}
-	failed, ok := got.Errors[path]
-	switch {
-	case !ok:
-		return vault.Explain(errNothing, "read "+path)
-	case vault.IsMissingCode(failed.Code):
-		return nil
-	case vault.IsDeniedCode(failed.Code):
-		return vault.Denied(s.identity, path, failed.Code)
+	bad, ok := got.Errors[w.path]
+	if !ok {
+		return vault.Explain(errNothing, "read "+w.path)
 	}
-	return vault.Explain(&vaultapi.Error{Code: failed.Code, Message: failed.Message}, "read "+path)
+	return s.failed(w, &vaultapi.Error{Code: bad.Code, Message: bad.Message}, bad.Code, vault.IsDeniedCode(bad.Code))
 }
 
-func (s *run) take(src v1alpha1.Source, version int64, etag string, data vaultapi.Values) error {
+func (s *run) take(w *wanted, version int64, etag string, data vaultapi.Values) error {
 	fields, err := data.Fields()
 	if err != nil {
-		return vault.Explain(err, "read "+string(src.Path))
+		return vault.Explain(err, "read "+w.path)
 	}
-	s.values[src.Name] = value{path: string(src.Path), version: version, etag: etag, fields: fields}
+	w.outcome, w.value = found, value{name: nameOf(w.src, w.path), path: w.path, version: version, etag: etag, fields: fields}
+	return s.inSight(w)
+}
+
+// inSight refuses a secret below a prefix that the ServiceAccount may still read, but list no more.
+func (s *run) inSight(w *wanted) error {
+	if w.below() && !w.listed {
+		return vault.Hidden(s.identity, w.path)
+	}
 	return nil
 }
 
-func (s *run) explain(err error, src v1alpha1.Source) error {
+// failed judges a secret that the vault did not give. Below a prefix, one that may be listed and not read is
+// left out; but what the target holds is not taken away because a right was lost.
+func (s *run) failed(w *wanted, err error, code string, denied bool) error {
+	switch {
+	case vault.IsMissingCode(code):
+		w.outcome = missing
+	case denied && w.below() && !w.held:
+		w.outcome = refused
+	case denied:
+		return vault.Denied(s.identity, w.path, code)
+	default:
+		return vault.Explain(err, "read "+w.path)
+	}
+	return nil
+}
+
+func (s *run) explain(err error, path string) error {
 	if vaultapi.IsForbidden(err) {
-		return vault.Denied(s.identity, string(src.Path), vaultapi.Code(err))
+		return vault.Denied(s.identity, path, vaultapi.Code(err))
 	}
-	return vault.Explain(err, "read "+string(src.Path))
+	return vault.Explain(err, "read "+path)
 }
 
-func pinned(src v1alpha1.Source) int64 {
-	if src.Version == nil {
-		return 0
-	}
-	return *src.Version
-}
-
-// judgeMissing decides what a missing source means: nothing where every key from it is optional, else
-// waiting, and removal of the target where the object asks for that and the absence is certain.
-func (s *run) judgeMissing(ctx context.Context) error {
-	if s.same {
-		return nil
-	}
-	var missing []string
-	for _, src := range s.obj.Spec.Sources {
-		if _, found := s.values[src.Name]; !found && needed(&s.obj.Spec, src.Name) {
-			missing = append(missing, string(src.Path))
+// values are the secrets by source, those below a prefix in the order of their paths.
+func (s *run) values() map[string][]value {
+	all := map[string][]value{}
+	for i := range s.wanted {
+		if w := &s.wanted[i]; w.outcome == found {
+			all[w.src.Name] = append(all[w.src.Name], w.value)
 		}
 	}
-	if len(missing) == 0 {
-		s.Absences.Present(s.obj.UID)
-		return nil
-	}
-	cause := fmt.Errorf("the vault has no secret at %s", missing[0])
-	if n := len(missing); n > 1 {
-		cause = fmt.Errorf("%w, nor at %d other paths", cause, n-1)
-	}
-	certain := s.Absences.Missing(s.obj.UID, missing, s.Now())
-	if s.obj.Spec.WhenSourceMissing != v1alpha1.DeleteWhenMissing || s.obj.Status.Target == nil {
-		return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s is left as it is", cause, s.obj.TargetName()))
-	}
-	if !certain {
-		return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck/2, fmt.Errorf("%w; Secret %s is deleted if a second look agrees", cause, s.obj.TargetName()))
-	}
-	return s.removeTarget(ctx, cause)
-}
-
-// removeTarget deletes the target because its source is gone for certain, in the pinned vault.
-func (s *run) removeTarget(ctx context.Context, cause error) error {
-	if err := s.Guard.CheckNow(ctx); err != nil {
-		return err
-	}
-	if err := s.Writer.Release(ctx, s.owner(), s.obj.Status.Target.Name, false); err != nil {
-		return err
-	}
-	name := s.obj.Status.Target.Name
-	s.obj.Status.Target, s.obj.Status.Binding, s.obj.Status.Synced, s.obj.Status.SyncedCount = nil, nil, nil, 0
-	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s was deleted", cause, name))
+	return all
 }

@@ -14,7 +14,7 @@ import (
 
 // Indexes of the VaultSecrets in the cache.
 const (
-	indexPath    = "spec.sources.path"
+	indexPath    = "spec.sources.path" // and pathPrefix
 	indexAccount = "spec.serviceAccountName"
 	indexTarget  = "spec.target.name"
 )
@@ -32,12 +32,24 @@ func index(ctx context.Context, to client.FieldIndexer) error {
 	return nil
 }
 
+// byPath gives paths and prefixes; a prefix ends in a slash, as no path does.
 func byPath(o client.Object) []string {
-	var paths []string
+	var all []string
 	for _, s := range o.(*v1alpha1.VaultSecret).Spec.Sources {
-		paths = append(paths, string(s.Path))
+		all = append(all, string(s.Path)+string(s.PathPrefix))
 	}
-	return paths
+	return all
+}
+
+// places are a path and the prefixes that cover it: what an object that reads it is indexed by.
+func places(path string) []string {
+	all := []string{path}
+	for i := range path {
+		if path[i] == '/' {
+			all = append(all, path[:i+1])
+		}
+	}
+	return all
 }
 
 func byAccount(o client.Object) []string { return []string{o.(*v1alpha1.VaultSecret).ServiceAccount()} }

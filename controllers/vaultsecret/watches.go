@@ -60,6 +60,7 @@ func (w *watches) objects() handler.EventHandler {
 			obj := e.Object.(*v1alpha1.VaultSecret)
 			w.Writer.Memory.Forget(ownerOf(obj))
 			w.Absences.Present(obj.UID)
+			w.beyond.Delete(obj.UID)
 		},
 	}
 }
@@ -71,7 +72,7 @@ func requested(obj *v1alpha1.VaultSecret) bool {
 // finished tells whether nothing about the object itself asks for work.
 func finished(obj *v1alpha1.VaultSecret) bool {
 	return reconcile.Applied(obj) && !requested(obj) && obj.DeletionTimestamp == nil && !obj.Spec.Suspend &&
-		len(obj.Status.Synced) == len(obj.Spec.Sources) && obj.Status.Target != nil && obj.Status.Target.Name == obj.TargetName()
+		obj.Status.SyncedDigest != "" && obj.Status.Target != nil && obj.Status.Target.Name == obj.TargetName()
 }
 
 // targets queues the writer of a Secret that somebody else wrote to, and all who want one that is gone.

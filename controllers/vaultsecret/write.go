@@ -16,7 +16,7 @@ func (s *run) write(ctx context.Context) error {
 	if s.same {
 		return nil
 	}
-	data, err := render(&s.obj.Spec, s.values, s.Now)
+	data, err := render(&s.obj.Spec, s.values(), s.Now)
 	if err != nil {
 		return err
 	}
@@ -60,21 +60,27 @@ func (s *run) note(at target.State) {
 	before := recorded(st.Target)
 	st.Binding = &v1alpha1.BindingReference{Name: at.Name}
 	st.Target = &v1alpha1.TargetStatus{Name: at.Name, UID: string(at.UID), ResourceVersion: at.ResourceVersion}
-	st.Synced, st.SyncedCount = s.synced(), int32(len(s.obj.Spec.Sources))
+	s.remember(s.state())
 	if at != before {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now
 	}
 }
 
-func (s *run) synced() []v1alpha1.SyncedSource {
-	var out []v1alpha1.SyncedSource
-	for _, src := range s.obj.Spec.Sources {
-		if len(out) == v1alpha1.StatusListLimit {
-			break
-		}
-		v := s.values[src.Name]
-		out = append(out, v1alpha1.SyncedSource{Source: src.Name, Path: string(src.Path), Version: v.version, ETag: v.etag})
+// remember puts into the status what the target holds, and what it has no room for into memory.
+func (s *run) remember(all []v1alpha1.SyncedSource) {
+	st, room := &s.obj.Status, min(len(all), v1alpha1.StatusListLimit)
+	st.Synced, st.SyncedCount, st.SyncedDigest = all[:room], int32(len(all)), digest(all)
+	if len(all) == room {
+		s.beyond.Delete(s.obj.UID)
+		return
 	}
-	return out
+	s.beyond.Store(s.obj.UID, all[room:])
+}
+
+// forget is for a target that is there no more.
+func (s *run) forget() {
+	st := &s.obj.Status
+	st.Target, st.Binding, st.Synced, st.SyncedCount, st.SyncedDigest = nil, nil, nil, 0, ""
+	s.beyond.Delete(s.obj.UID)
 }

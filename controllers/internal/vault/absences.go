@@ -47,6 +47,13 @@ func (a *Absences) Missing(object types.UID, paths []string, now time.Time) bool
 	return now.Sub(first) >= secondLook
 }
 
+// Deleted tells whether an event said that a secret was deleted, and none since that it is there.
+func (a *Absences) Deleted(path string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.gone[path]
+}
+
 // Present notes that an object found all that it needs, or is gone.
 func (a *Absences) Present(object types.UID) {
 	a.mu.Lock()

@@ -16,6 +16,9 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
+// listPage is the size of a page of paths; the vault allows 1000.
+const listPage = 1000
+
 // Session is the vault as one ServiceAccount sees it.
 type Session struct {
 	// Identity is who the vault says it is, such as sa:billing:billing-prod.
@@ -34,6 +37,30 @@ func (s *Session) Read(ctx context.Context, path string, o client.ReadOptions) (
 func (s *Session) BatchRead(ctx context.Context, b vaultapi.BatchRequest) (*vaultapi.BatchResponse, error) {
 	got, err := s.secrets.BatchRead(ctx, b)
 	return got, s.noted(err)
+}
+
+// Below lists the paths below a prefix that the identity may list: all, or limit and one more.
+func (s *Session) Below(ctx context.Context, prefix string, limit int) ([]string, error) {
+	var paths []string
+	for item, err := range s.secrets.All(ctx, client.ListOptions{Prefix: prefix, Limit: min(limit+1, listPage)}) {
+		if err != nil {
+			return nil, s.noted(err)
+		}
+		if paths = append(paths, item.Path); len(paths) > limit {
+			break
+		}
+	}
+	return paths, nil
+}
+
+// MayList asks whether the identity may list below a prefix: an empty list does not tell. It asks for a name that
+// nobody gives to a secret; that there is none is the answer of a vault that would have shown it.
+func (s *Session) MayList(ctx context.Context, prefix string) error {
+	_, err := s.secrets.ReadMetadata(ctx, prefix+"-")
+	if IsMissing(err) {
+		return nil
+	}
+	return s.noted(err)
 }
 
 func (s *Session) noted(err error) error {

@@ -32,13 +32,30 @@ func IsMissingCode(code string) bool {
 
 // Denied is the error of a path that an identity may not read.
 func Denied(identity, path, code string) error {
-	why := "no VaultPolicy allows it"
+	return denied(fmt.Sprintf("%s may not read %s: %s", identity, path, because(code)), "read", "a pattern that covers the path")
+}
+
+// DeniedBelow is the error of a prefix below which an identity may list nothing.
+func DeniedBelow(identity, prefix, code string) error {
+	return denied(fmt.Sprintf("%s may list nothing below %s: %s", identity, prefix, because(code)), "list and read", prefix+"**")
+}
+
+// Hidden is the error of a path that an identity could list before and now may only read.
+func Hidden(identity, path string) error {
+	return denied(fmt.Sprintf("%s may read %s and no longer list it, which a pathPrefix needs", identity, path), "list", "a pattern that covers the path")
+}
+
+func because(code string) string {
 	if code != codeAccessDenied {
-		why = "the vault answers " + code
+		return "the vault answers " + code
 	}
+	return "no VaultPolicy allows it"
+}
+
+func denied(what, permission, where string) error {
 	return reconcile.Stalled(v1alpha1.ReasonAccessDenied, fmt.Errorf(
-		"%s may not read %s: %s; let a VaultPolicy name the ServiceAccount as a subject and allow read on a pattern that covers the path; nothing else is needed, this runs again when policies change",
-		identity, path, why))
+		"%s; let a VaultPolicy name the ServiceAccount as a subject and allow %s on %s; nothing else is needed, this runs again when policies change",
+		what, permission, where))
 }
 
 // Explain gives an error of a call its kind. Texts of the server are public by contract; a body that could
