@@ -42,6 +42,7 @@ type Gate struct {
 	mu    sync.Mutex
 	calls []Call
 	trap  *trap
+	shut  bool
 }
 
 // trap waits for one request.
@@ -127,6 +128,21 @@ func (g *Gate) close() {
 // Cut breaks all connections; new ones are let through.
 func (g *Gate) Cut() { g.server.CloseClientConnections() }
 
+// Shut breaks all connections and refuses new ones until Open: the server is there for others.
+func (g *Gate) Shut() {
+	g.mu.Lock()
+	g.shut = true
+	g.mu.Unlock()
+	g.Cut()
+}
+
+// Open ends Shut.
+func (g *Gate) Open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = false
+}
+
 // Forget drops what was noted.
 func (g *Gate) Forget() {
 	g.mu.Lock()
@@ -157,30 +173,42 @@ func (g *Gate) Trap(after bool, match func(Call) bool, spring func()) <-chan Cal
 	return t.sprung
 }
 
+// Disarm takes a trap away and tells whether nothing had fallen into it.
+func (g *Gate) Disarm() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	set := g.trap != nil
+	g.trap = nil
+	return set
+}
+
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := Call{Method: r.Method, Path: strings.TrimSuffix(r.URL.Path, "/")}
 	if r.URL.Query().Get("watch") != "" {
 		c.Method = "WATCH"
 	}
-	if t := g.note(c); t != nil {
+	t, shut := g.note(c)
+	if t != nil {
 		if t.after {
 			g.proxy.ServeHTTP(httptest.NewRecorder(), r)
 		}
 		t.spring()
 		t.sprung <- c
+	}
+	if t != nil || shut {
 		panic(http.ErrAbortHandler)
 	}
 	g.proxy.ServeHTTP(w, r)
 }
 
-func (g *Gate) note(c Call) *trap {
+func (g *Gate) note(c Call) (*trap, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls = append(g.calls, c)
 	t := g.trap
-	if t == nil || !t.match(c) {
-		return nil
+	if t == nil || g.shut || !t.match(c) {
+		return nil, g.shut
 	}
 	g.trap = nil
-	return t
+	return t, false
 }

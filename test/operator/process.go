@@ -81,6 +81,18 @@ func freeAddress(tb testing.TB) string {
 // Start runs the operator and waits until it answers; its caches may still be filling.
 func (p *Process) Start() {
 	p.tb.Helper()
+	p.Launch()
+	p.mu.Lock()
+	exited := p.exited
+	p.mu.Unlock()
+	if err := p.answers(exited); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
+// Launch runs the operator and does not wait.
+func (p *Process) Launch() {
+	p.tb.Helper()
 	path, err := binary()
 	if err != nil {
 		p.tb.Fatal(err)
@@ -95,9 +107,6 @@ func (p *Process) Start() {
 	exited, started := make(chan struct{}), make(chan error, 1)
 	go p.run(line, log, exited, started)
 	if err := <-started; err != nil {
-		p.tb.Fatal(err)
-	}
-	if err := p.answers(exited); err != nil {
 		p.tb.Fatal(err)
 	}
 }
