@@ -97,6 +97,8 @@ subjects:
 		{name: "unknown class", spec: "rules: [{paths: ['ssh:app/**'], permissions: [read]}]", want: "must be [pki:|dynamic:|partner:]pattern"},
 		{name: "unknown permission", spec: "rules: [{paths: ['app/**'], permissions: [sudo]}]", want: "Unsupported value"},
 		{name: "mistake 11: empty permissions", spec: "rules: [{paths: ['app/**'], permissions: []}]", want: "permissions"},
+		{name: "mistake 11: empty networks", spec: "rules: [{paths: [a], permissions: [read], when: {ipRanges: []}}]", want: "ipRanges"},
+		{name: "mistake 11: empty days", spec: "rules: [{paths: [a], permissions: [read], when: {timeWindow: {days: [], start: '08:00', end: '18:00'}}}]", want: "days"},
 		{name: "issue on secrets", spec: "rules: [{paths: ['app/**'], permissions: [issue]}]", want: "needs paths of class pki"},
 		{name: "generate on secrets", spec: "rules: [{paths: ['app/**'], permissions: [generate]}]", want: "needs paths of class dynamic"},
 		{name: "no network", spec: "rules: [{paths: ['a'], permissions: [read], when: {ipRanges: [everywhere]}}]", want: "must be a network"},

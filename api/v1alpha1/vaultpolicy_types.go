@@ -56,9 +56,10 @@ type Permission string
 
 // PolicyConditions must all hold for a rule to apply.
 type PolicyConditions struct {
-	// ipRanges are the networks, in CIDR form, that the call must come from.
+	// ipRanges are the networks, in CIDR form, that the call must come from; without it, from anywhere.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=64
 	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="must be a network such as 10.0.0.0/8 or fd00::/8"
@@ -86,6 +87,7 @@ type TimeWindow struct {
 	// days of the week; without it, every day.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=7
 	Days []Weekday `json:"days,omitempty"`
 

@@ -27,13 +27,17 @@ func rules(spec *v1alpha1.VaultPolicySpec) []vaultapi.Rule {
 	return out
 }
 
+// conditions keeps a list that is given but empty, so that the vault refuses it: it can be read as "any" and as "none".
 func conditions(w *v1alpha1.PolicyConditions) *vaultapi.Conditions {
-	if w == nil || len(w.IPRanges) == 0 && w.MFA == "" && w.TimeWindow == nil {
+	if w == nil || w.IPRanges == nil && w.MFA == "" && w.TimeWindow == nil {
 		return nil
 	}
 	c := &vaultapi.Conditions{IPRanges: w.IPRanges, RequireMFA: w.MFA == v1alpha1.MFARequired}
 	if t := w.TimeWindow; t != nil {
 		c.TimeWindow = &vaultapi.TimeWindow{Start: t.Start, End: t.End, Timezone: t.TimeZone}
+		if t.Days != nil {
+			c.TimeWindow.Days = make([]string, 0, len(t.Days))
+		}
 		for _, d := range t.Days {
 			c.TimeWindow.Days = append(c.TimeWindow.Days, string(d))
 		}

@@ -37,6 +37,19 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Mistake 11: an empty list that got past the schema stays one, so that the vault refuses it, and does not become a
+// rule without a condition.
+func TestMistake11EmptyListsReachTheVault(t *testing.T) {
+	got := conditions(&v1alpha1.PolicyConditions{IPRanges: []string{}, TimeWindow: &v1alpha1.TimeWindow{Days: []v1alpha1.Weekday{}}})
+	want := &vaultapi.Conditions{IPRanges: []string{}, TimeWindow: &vaultapi.TimeWindow{Days: []string{}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if got := conditions(&v1alpha1.PolicyConditions{IPRanges: []string{}}); got == nil || got.IPRanges == nil {
+		t.Errorf("no network became any network: %+v", got)
+	}
+}
+
 // Whom a spec names: each identity once, nobody whose time is over, other clusters with their name.
 func TestBindings(t *testing.T) {
 	picks := func(v1alpha1.PolicySubject) ([]string, error) { return []string{"n2", "n1"}, nil }

@@ -41,7 +41,7 @@ type ExchangeRequest struct {
 	RequestedRole    string   `json:"requested_role,omitempty"` // an identity that a trust rule permits
 	Role             string   `json:"role,omitempty"`           // alias of requested_role
 	Scope            string   `json:"scope,omitempty"`          // space-separated; narrows the rule's scopes
-	AllowedPaths     []string `json:"allowed_paths,omitempty"`  // not supported yet: refused when given
+	AllowedPaths     []string `json:"allowed_paths,omitzero"`   // not supported yet: refused when given, empty or not
 }
 
 // ExchangeResponse carries the bearer token; it is shown once.

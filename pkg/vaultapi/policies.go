@@ -25,15 +25,15 @@ type Rule struct {
 
 // Conditions all have to hold, otherwise the rule does not apply.
 type Conditions struct {
-	IPRanges   []string    `json:"ip_ranges,omitempty"` // CIDR
+	IPRanges   []string    `json:"ip_ranges,omitzero"` // CIDR; nil: every address; empty but given is refused
 	RequireMFA bool        `json:"require_mfa,omitempty"`
 	TimeWindow *TimeWindow `json:"time_window,omitempty"`
 }
 
 // TimeWindow is a daily window (contract OC-34); it may run over midnight.
 type TimeWindow struct {
-	Days     []string `json:"days,omitempty"` // mon … sun; empty: every day
-	Start    string   `json:"start"`          // 08:00
+	Days     []string `json:"days,omitzero"` // mon … sun; nil: every day; empty but given is refused
+	Start    string   `json:"start"`         // 08:00
 	End      string   `json:"end"`
 	Timezone string   `json:"timezone,omitempty"` // IANA name; empty: UTC
 }

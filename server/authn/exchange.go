@@ -194,7 +194,7 @@ func checkExchange(req vaultapi.ExchangeRequest) (role string, err error) {
 		return "", fault.Invalid(fault.CodeInvalidRequest, "audience must be %s, or be left out", Audience)
 	case req.RequestedRole != "" && req.Role != "" && req.RequestedRole != req.Role:
 		return "", fault.Invalid(fault.CodeInvalidRequest, "requested_role and role differ; they mean the same")
-	case len(req.AllowedPaths) > 0:
+	case req.AllowedPaths != nil: // an empty list could be read as none and as all
 		return "", fault.Invalid(fault.CodeInvalidRequest, "allowed_paths is not supported: narrow what the identity may do by its policies, or the token by scope")
 	}
 	return role, nil

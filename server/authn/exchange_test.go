@@ -83,6 +83,7 @@ func TestExchangeRefusesBeforeAskingTheCluster(t *testing.T) {
 		"other token type":   {f.jwt(t, nil), func(r *vaultapi.ExchangeRequest) { r.SubjectTokenType = "saml" }, fault.CodeInvalidRequest},
 		"other audience ask": {f.jwt(t, nil), func(r *vaultapi.ExchangeRequest) { r.Audience = "vault" }, fault.CodeInvalidRequest},
 		"allowed paths":      {f.jwt(t, nil), func(r *vaultapi.ExchangeRequest) { r.AllowedPaths = []string{"a/**"} }, fault.CodeInvalidRequest},
+		"no allowed paths":   {f.jwt(t, nil), func(r *vaultapi.ExchangeRequest) { r.AllowedPaths = []string{} }, fault.CodeInvalidRequest}, // mistake 11
 		"two roles":          {f.jwt(t, nil), func(r *vaultapi.ExchangeRequest) { r.Role, r.RequestedRole = "a", "b" }, fault.CodeInvalidRequest},
 	}
 	for name, tc := range tests {
