@@ -4,7 +4,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 )
 
 // The mistakes of others, each with a test that would have caught it (docs/security/mistakes.md).
@@ -186,5 +188,33 @@ func TestMistake11EmptyListsGrantNothing(t *testing.T) {
 	}
 	if _, err := NewTimeWindow([]string{}, "08:00", "18:00", ""); err == nil {
 		t.Error("a window without days is accepted")
+	}
+}
+
+// A parser that went over its input again and again once stood still on a small file (CVE-2024-12401). Patterns are
+// what tenants write and every request matches: the worst of them cost a moment, where going back to every star
+// would take longer than anybody waits.
+func TestMistake48WorstPatternsAreCheap(t *testing.T) {
+	long, deepest := strings.Repeat("a", MaxLength), strings.Repeat("a/", MaxDepth-1)+"a"
+	for _, c := range []struct{ pattern, path string }{
+		{strings.Repeat("a*", MaxLength/2-1) + "b", long},
+		{strings.Repeat("*a", MaxLength/2-1) + "b", long},
+		{strings.Repeat("*?", MaxLength/2-1) + "*b", long},
+		{strings.Repeat("**/*a*a*a*a*a*b/", MaxDepth-1) + "b", deepest},
+		{strings.Repeat("**/a/", MaxDepth-1) + "b", deepest},
+	} {
+		p, err := ParsePattern(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for range 100 {
+			if p.Match(c.path, "") {
+				t.Fatalf("%.40s covers %.40s", c.pattern, c.path)
+			}
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%.40s: 100 looks took %s", c.pattern, took)
+		}
 	}
 }
