@@ -142,13 +142,16 @@ func newManager(o Options) (manager.Manager, error) {
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
 }
 
-// slim drops what the operator never reads from everything it caches.
+// slim drops what the operator never reads from everything it caches. Of a Secret that several write to,
+// managedFields tell what somebody did to what is ours.
 func slim(in any) (any, error) {
 	obj, err := meta.Accessor(in)
 	if err != nil {
 		return in, nil //nolint:nilerr // not an object: a marker of the informer
 	}
-	obj.SetManagedFields(nil)
+	if !target.IsShared(obj) {
+		obj.SetManagedFields(nil)
+	}
 	if a := obj.GetAnnotations(); a[corev1.LastAppliedConfigAnnotation] != "" {
 		delete(a, corev1.LastAppliedConfigAnnotation)
 		obj.SetAnnotations(a)

@@ -25,7 +25,8 @@ const (
 const (
 	// ReasonAccessDenied: the ServiceAccount may not read one of the paths. The Kubernetes Secret is kept.
 	ReasonAccessDenied = "AccessDenied"
-	// ReasonConflict: the target exists and is not ours, or another owner holds the name in the vault.
+	// ReasonConflict: the target exists and is not ours, others hold keys of it (status.conflicts), or another
+	// owner holds the name in the vault.
 	ReasonConflict = "Conflict"
 	// ReasonInvalidTarget: the target is not allowed: its type, a label or annotation, or its namespace.
 	ReasonInvalidTarget = "InvalidTarget"
@@ -64,12 +65,20 @@ const (
 const (
 	// LabelManaged marks the Secrets that the operator writes; its watch is filtered by it.
 	LabelManaged = "scaivault.io/managed"
-	// AnnotationAdopt on an existing Secret names the VaultSecret of its namespace that may take it over.
+	// AnnotationAdopt on an existing Secret names the VaultSecret of its namespace that may take it over; one whose
+	// target is Shared takes only the keys that it writes, once.
 	AnnotationAdopt = "scaivault.io/adopt"
+	// AnnotationKeysPrefix, with a short hash of a field manager, names the annotation of a Shared Secret in which
+	// that field manager's keys are listed.
+	AnnotationKeysPrefix = "scaivault.io/keys."
+	// AnnotationMade marks a Shared Secret that the operator made: it goes with the last key if nobody else has one.
+	AnnotationMade = "scaivault.io/made"
 	// AnnotationRequestedAt on a resource means "do it now"; the value is echoed in status.lastHandledRequest.
 	AnnotationRequestedAt = "scaivault.io/requestedAt"
 	// FinalizerPolicy keeps a VaultPolicy until its policy and bindings are gone from the vault.
 	FinalizerPolicy = "scaivault.io/policy"
+	// FinalizerShared keeps an object whose target is Shared until its keys are released: no owner reference does.
+	FinalizerShared = "scaivault.io/shared"
 )
 
 // StatusListLimit is the greatest length of any list in a status; a count beside it tells the whole.

@@ -43,6 +43,8 @@ type VaultSecretSpec struct {
 
 	// whenDeleted says what becomes of the Kubernetes Secret when this object is deleted; without it, Delete.
 	// A retained Secret carries scaivault.io/adopt, so that a VaultSecret of the same name takes it up again.
+	// Of a Shared target Delete takes this object's keys away, and the Secret when the operator made it and nobody
+	// else has a key in it; Retain leaves the keys and takes only the marks of ownership away.
 	// +optional
 	WhenDeleted DeletionChoice `json:"whenDeleted,omitempty"`
 
@@ -175,6 +177,8 @@ type DataFrom struct {
 }
 
 // SecretTarget is the Kubernetes Secret that is written. It is always in the namespace of the object that names it.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.mode) || self.mode != 'Shared' || !has(self.immutable) || !self.immutable",message="a Shared target cannot be immutable: it is never replaced"
 type SecretTarget struct {
 	// name of the Secret; without it, the name of this object. After a change the Secret of the old name
 	// is released as whenDeleted says.
@@ -184,7 +188,7 @@ type SecretTarget struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be a valid Secret name: lower-case letters, digits, - and ."
 	Name string `json:"name,omitempty"`
 
-	// type of the Secret: Opaque, kubernetes.io/tls, kubernetes.io/dockerconfigjson, kubernetes.io/basic-auth,
+	// type of the Secret, which for a Shared one counts only when it is made and must agree afterwards: Opaque, kubernetes.io/tls, kubernetes.io/dockerconfigjson, kubernetes.io/basic-auth,
 	// kubernetes.io/ssh-auth, or what the operator was started to allow besides; without it, Opaque.
 	// Types that make Kubernetes itself act, such as service-account-token, are never allowed.
 	// +optional
@@ -206,10 +210,27 @@ type SecretTarget struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|helm[.]sh|argoproj[.]io|scaivault[.]io|k8s[.]emberstack[.]com|mittwald[.]de)/'))",message="annotations of kubernetes.io, k8s.io, helm.sh, argoproj.io, secret replicators and scaivault.io are not allowed on a target"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
+	// mode says who else may write to the Secret; without it, Exclusive. An Exclusive target is made and owned by
+	// this object alone, and whatever else is in it goes. A Shared one holds keys of several objects and of others:
+	// this object writes its own keys, and reports those that somebody else holds in status.conflicts.
+	// +optional
+	Mode TargetMode `json:"mode,omitempty"`
+
 	// immutable makes the Secret immutable; when its content has to change it is replaced by a new one.
 	// +optional
 	Immutable bool `json:"immutable,omitempty"`
 }
+
+// TargetMode says who else may write to a target.
+//
+// +kubebuilder:validation:Enum=Exclusive;Shared
+type TargetMode string
+
+// Modes of a target.
+const (
+	ExclusiveTarget TargetMode = "Exclusive"
+	SharedTarget    TargetMode = "Shared"
+)
 
 // LabelValue is the value of a label.
 //
@@ -252,7 +273,8 @@ type VaultSecretStatus struct {
 	// +optional
 	Binding *BindingReference `json:"binding,omitempty"`
 
-	// target is the Secret as it was last written; another resourceVersion means that somebody else wrote to it.
+	// target is the Secret as it was last written; another resourceVersion means that somebody else wrote to it,
+	// which is normal where it is Shared.
 	// +optional
 	Target *TargetStatus `json:"target,omitempty"`
 
@@ -273,6 +295,18 @@ type VaultSecretStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	SyncedDigest string `json:"syncedDigest,omitempty"`
+
+	// conflicts lists keys of a Shared target that are not written because somebody else holds them, at most 50.
+	// A label or annotation stands as metadata.labels[name] or metadata.annotations[name].
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	// +kubebuilder:validation:MaxItems=50
+	Conflicts []KeyConflict `json:"conflicts,omitempty"`
+
+	// conflictCount is the number of conflicts, also beyond the 50 that conflicts lists.
+	// +optional
+	ConflictCount int32 `json:"conflictCount,omitempty"`
 
 	// lastSyncTime is when content was last applied; it does not move when nothing changed.
 	// +optional
@@ -297,6 +331,19 @@ type TargetStatus struct {
 	// resourceVersion that our last write left.
 	// +kubebuilder:validation:MaxLength=64
 	ResourceVersion string `json:"resourceVersion"`
+	// mode in which it was written; without it, Exclusive.
+	// +optional
+	Mode TargetMode `json:"mode,omitempty"`
+}
+
+// KeyConflict is a key of the target that somebody else holds.
+type KeyConflict struct {
+	// key of the Secret.
+	// +kubebuilder:validation:MaxLength=384
+	Key string `json:"key"`
+	// manager is the field manager that holds it, as in managedFields; unknown where Kubernetes does not say.
+	// +kubebuilder:validation:MaxLength=128
+	Manager string `json:"manager"`
 }
 
 // SyncedSource is the state of one secret in the target.
@@ -356,6 +403,11 @@ func (v *VaultSecret) TargetName() string {
 		return v.Name
 	}
 	return v.Spec.Target.Name
+}
+
+// Shared tells whether others may write to the target as well.
+func (v *VaultSecret) Shared() bool {
+	return v.Spec.Target != nil && v.Spec.Target.Mode == SharedTarget
 }
 
 // VaultSecretList is a list of VaultSecrets.

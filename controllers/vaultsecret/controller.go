@@ -27,8 +27,9 @@ const (
 	minRefresh     = 10 * time.Second
 )
 
-// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets/status,verbs=get;patch
+// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
@@ -81,7 +82,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	s := &run{Reconciler: r}
 	return r.Runner.Run(ctx, req, &s.obj, reconcile.Plan{
 		Suspended: func() bool { return s.obj.Spec.Suspend },
-		Steps:     []reconcile.Step{s.check, s.compare, s.fetch, s.write},
+		Finalizer: v1alpha1.FinalizerShared,
+		Holds:     s.shares,
+		Cleanup:   s.release,
+		Steps:     []reconcile.Step{s.check, s.compare, s.fetch, s.write, s.report},
 		Done: func() (string, string) {
 			return v1alpha1.ReasonSynced, fmt.Sprintf("Secret %s holds what the vault holds", s.obj.TargetName())
 		},
@@ -111,7 +115,7 @@ func (s *run) check(ctx context.Context) error {
 			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("source %s: exactly one of path and pathPrefix, and version only with path", src.Name))
 		}
 	}
-	if err := s.Rules.Where(s.desired(nil)); err != nil {
+	if err := s.Rules.Where(desired(&s.obj, nil)); err != nil {
 		return err
 	}
 	for _, d := range s.obj.Spec.Data {
@@ -138,7 +142,7 @@ func (s *run) compare(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	s.settled, err = s.Writer.Settled(ctx, s.owner(), recorded(st.Target))
+	s.settled, err = s.Writer.Settled(ctx, desired(&s.obj, nil), recorded(st.Target))
 	return err
 }
 
@@ -152,7 +156,11 @@ func recorded(t *v1alpha1.TargetStatus) target.State {
 func (s *run) owner() target.Owner { return ownerOf(&s.obj) }
 
 func ownerOf(obj *v1alpha1.VaultSecret) target.Owner {
-	return target.Owner{Kind: "VaultSecret", Namespace: obj.Namespace, Name: obj.Name, UID: obj.UID, Made: recorded(obj.Status.Target).UID}
+	o := target.Owner{Kind: "VaultSecret", Namespace: obj.Namespace, Name: obj.Name, UID: obj.UID}
+	if t := obj.Status.Target; t != nil && t.Mode != v1alpha1.SharedTarget {
+		o.Made = types.UID(t.UID)
+	}
+	return o
 }
 
 // errNothing is what a batch gives for a path that it did not mention.

@@ -30,13 +30,20 @@ func (s *run) judgeMissing(ctx context.Context) error {
 		cause = fmt.Errorf("%w, nor at %d other paths", cause, n-1)
 	}
 	certain := s.Absences.Missing(s.obj.UID, evidence, s.Now())
-	if s.obj.Spec.WhenSourceMissing != v1alpha1.DeleteWhenMissing || s.obj.Status.Target == nil {
-		return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s is left as it is", cause, s.obj.TargetName()))
-	}
-	if !certain {
-		return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck/2, fmt.Errorf("%w; Secret %s is deleted if a second look agrees", cause, s.obj.TargetName()))
+	switch {
+	case s.obj.Spec.WhenSourceMissing != v1alpha1.DeleteWhenMissing:
+		return s.waiting(missingRecheck, cause, "is left as it is")
+	case s.obj.Status.Target == nil:
+		return s.waiting(missingRecheck, cause, "was deleted, or not made yet")
+	case !certain:
+		return s.waiting(missingRecheck/2, cause, "is deleted if a second look agrees")
 	}
 	return s.removeTarget(ctx, cause)
+}
+
+// waiting says what becomes of the target until the source is there.
+func (s *run) waiting(again time.Duration, cause error, target string) error {
+	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, again, fmt.Errorf("%w; Secret %s %s", cause, s.obj.TargetName(), target))
 }
 
 // judgeBelow decides about secrets below prefixes that the target holds or the list showed, and that the vault
@@ -49,7 +56,7 @@ func (s *run) judgeBelow() error {
 		}
 		if w.listed && s.obj.Spec.WhenSourceMissing != v1alpha1.DeleteWhenMissing {
 			return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf(
-				"the secret at %s has expired; Secret %s is left as it is: write a new version, or delete the secret", w.path, s.obj.TargetName()))
+				"the secret at %s has expired, if it was not deleted just now; Secret %s is left as it is: write a new version, or delete the secret", w.path, s.obj.TargetName()))
 		}
 		if !s.Absences.Missing(s.obj.UID, []string{w.path}, s.Now()) {
 			return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck/2, fmt.Errorf(
@@ -94,7 +101,10 @@ func (s *run) removeTarget(ctx context.Context, cause error) error {
 	if err := s.Writer.Release(ctx, s.owner(), s.obj.Status.Target.Name, false); err != nil {
 		return err
 	}
-	name := s.obj.Status.Target.Name
+	name, fate := s.obj.Status.Target.Name, "was deleted"
+	if s.obj.Shared() {
+		fate = "has lost the keys of this object"
+	}
 	s.forget()
-	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s was deleted", cause, name))
+	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s %s", cause, name, fate))
 }

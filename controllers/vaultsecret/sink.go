@@ -7,11 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
 	"github.com/scailabs/scaivault/controllers/internal/vault"
-
-	"github.com/scailabs/scaivault/api/v1alpha1"
 )
 
 // policyCalm is how long the check of objects that are well is put off after a policy change, so that
@@ -91,7 +90,7 @@ func (s *Sink) Everything(ctx context.Context) error {
 }
 
 func (s *Sink) undisturbed(ctx context.Context, obj *v1alpha1.VaultSecret) bool {
-	well, err := s.Writer.Settled(ctx, ownerOf(obj), recorded(obj.Status.Target))
+	well, err := s.Writer.Settled(ctx, desired(obj, nil), recorded(obj.Status.Target))
 	return err == nil && well
 }
 

@@ -3,6 +3,8 @@ package vaultsecret
 import (
 	"context"
 	"maps"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +18,12 @@ import (
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+// A repair that follows another within fightWindow waits for fightPause: somebody puts back what we put back.
+const (
+	fightWindow = 2 * time.Second
+	fightPause  = 500 * time.Millisecond
 )
 
 type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
@@ -37,7 +45,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, inb
 // watches turn what the API server tells into queue entries.
 type watches struct {
 	*Reconciler
-	cached client.Reader
+	cached  client.Reader
+	repairs sync.Map // by UID of the object: when it was last queued for one
 }
 
 // objects queues VaultSecrets whose spec changed or that were asked for. At start, those that look
@@ -61,6 +70,7 @@ func (w *watches) objects() handler.EventHandler {
 			w.Writer.Memory.Forget(ownerOf(obj))
 			w.Absences.Present(obj.UID)
 			w.beyond.Delete(obj.UID)
+			w.repairs.Delete(obj.UID)
 		},
 	}
 }
@@ -84,7 +94,7 @@ func (w *watches) targets() handler.EventHandler {
 			claims := w.claims(ctx, e.Object)
 			for i := range claims {
 				if obj := &claims[i]; w.Writer.Memory.Gone(ownerOf(obj), e.Object.GetUID()) {
-					reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+					reconcile.Enqueue(q, reconcile.ChangePriority, w.pause(obj), request(obj))
 				}
 			}
 		},
@@ -92,19 +102,30 @@ func (w *watches) targets() handler.EventHandler {
 }
 
 // drift queues the object that made a Secret, whatever somebody took off the Secret since, and the one that the
-// Secret names. Mostly they are one.
+// Secret names. Mostly they are one. Those that share it are queued only when it is their part that changed.
 func (w *watches) drift(ctx context.Context, secret client.Object, q queue) {
 	named, claims := nameOn(secret), w.claims(ctx, secret)
 	for i := range claims {
 		obj := &claims[i]
 		made := recorded(obj.Status.Target)
-		if (made.UID == secret.GetUID() || obj.Name == named) && w.Writer.Memory.Drifted(ownerOf(obj), made, secret) {
-			reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+		concerned := obj.Shared() || made.UID == secret.GetUID() || obj.Name == named
+		if concerned && w.Writer.Disturbed(desired(obj, nil), made, reported(obj), secret) {
+			reconcile.Enqueue(q, reconcile.ChangePriority, w.pause(obj), request(obj))
 		}
 	}
 }
 
-// claims finds the VaultSecrets that want to write a Secret: one, unless somebody made a mistake.
+// pause is how long a repair waits: not at all, unless there was one just now.
+func (w *watches) pause(obj *v1alpha1.VaultSecret) time.Duration {
+	now := w.Now()
+	last, before := w.repairs.Swap(obj.UID, now)
+	if before && now.Sub(last.(time.Time)) < fightWindow {
+		return fightPause
+	}
+	return 0
+}
+
+// claims finds the VaultSecrets that want to write a Secret: one, unless it is Shared or somebody made a mistake.
 func (w *watches) claims(ctx context.Context, secret client.Object) []v1alpha1.VaultSecret {
 	objs, err := list(ctx, w.cached, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexTarget: secret.GetName()})
 	if err != nil {

@@ -2,13 +2,21 @@ package vaultsecret
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
 )
+
+// conflictRecheck is how often it is tried again to get what others hold: the watch shows only Secrets in which
+// something is ours.
+const conflictRecheck = 15 * time.Second
 
 // write renders the content and makes the target equal to it, unless nothing changed. After a rename the
 // Secret of the old name is given up before the status forgets it.
@@ -20,26 +28,63 @@ func (s *run) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := s.desired(data)
-	at, err := s.Writer.Apply(ctx, d)
+	d := desired(&s.obj, data)
+	left, err := s.Writer.Apply(ctx, d)
 	if err != nil {
 		return err
 	}
-	if old := recorded(s.obj.Status.Target).Name; old != "" && old != d.Name {
+	if old := recorded(s.obj.Status.Target).Name; old != "" && old != d.Name && left.Name != "" {
 		if err := s.Writer.Release(ctx, d.Owner, old, d.Retain); err != nil {
 			return err
 		}
 	}
-	s.note(at)
+	s.note(left)
 	return nil
 }
 
-func (s *run) desired(data map[string][]byte) target.Desired {
-	d := target.Desired{
-		Owner: s.owner(), Name: s.obj.TargetName(), Data: data,
-		Retain: s.obj.Spec.WhenDeleted == v1alpha1.RetainTarget,
+// report ends the run of an object that could not write everything: others hold some of it. The watch tells when
+// that changes, as long as something in the Secret is ours and Kubernetes knows whose the rest is.
+func (s *run) report(context.Context) error {
+	st, name := &s.obj.Status, s.obj.TargetName()
+	if len(st.Conflicts) == 0 {
+		return nil
 	}
-	if t := s.obj.Spec.Target; t != nil {
+	rest, again := "the rest is applied", time.Duration(0)
+	if recorded(st.Target).Name != name {
+		rest, again = "nothing is left to apply", conflictRecheck
+	}
+	if slices.ContainsFunc(st.Conflicts, func(c v1alpha1.KeyConflict) bool { return c.Manager == target.Unknown }) {
+		again = conflictRecheck
+	}
+	return reconcile.StalledFor(v1alpha1.ReasonConflict, again, fmt.Errorf(
+		"others hold %d of the keys that this object wants in Secret %s, such as %s (%s); %s; leave them out here, delete them there, or take them over: kubectl -n %s annotate secret %s %s=%s",
+		st.ConflictCount, name, st.Conflicts[0].Key, st.Conflicts[0].Manager, rest, s.obj.Namespace, name, v1alpha1.AnnotationAdopt, s.obj.Name))
+}
+
+// shares tells whether something in a Secret may be ours beside others, which no owner reference cleans up.
+func (s *run) shares() bool {
+	t := s.obj.Status.Target
+	return s.obj.Shared() || t != nil && t.Mode == v1alpha1.SharedTarget
+}
+
+// release gives up the target of a deleted object.
+func (s *run) release(ctx context.Context) error {
+	retain := s.obj.Spec.WhenDeleted == v1alpha1.RetainTarget
+	if was := recorded(s.obj.Status.Target).Name; was != "" && was != s.obj.TargetName() {
+		if err := s.Writer.Release(ctx, s.owner(), was, retain); err != nil {
+			return err
+		}
+	}
+	return s.Writer.Release(ctx, s.owner(), s.obj.TargetName(), retain)
+}
+
+// desired is the target of an object, with what it is to hold.
+func desired(obj *v1alpha1.VaultSecret, data map[string][]byte) target.Desired {
+	d := target.Desired{
+		Owner: ownerOf(obj), Name: obj.TargetName(), Data: data, Shared: obj.Shared(),
+		Retain: obj.Spec.WhenDeleted == v1alpha1.RetainTarget,
+	}
+	if t := obj.Spec.Target; t != nil {
 		d.Type, d.Immutable = corev1.SecretType(t.Type), t.Immutable
 		d.Labels, d.Annotations = texts(t.Labels), texts(t.Annotations)
 	}
@@ -54,17 +99,52 @@ func texts[V ~string](m map[string]V) map[string]string {
 	return out
 }
 
-// note records what the target holds now. The time moves only when something was applied.
-func (s *run) note(at target.State) {
+// note records what the target holds now. The time moves only when something was applied. What others do to a
+// Shared target changes its resourceVersion, and is nothing to write down.
+func (s *run) note(left target.Result) {
 	st := &s.obj.Status
+	s.noteConflicts(left.Conflicts)
+	if left.Name == "" { // all that is wanted is held by others
+		if recorded(st.Target).Name == s.obj.TargetName() {
+			s.forget()
+		}
+		return
+	}
 	before := recorded(st.Target)
-	st.Binding = &v1alpha1.BindingReference{Name: at.Name}
-	st.Target = &v1alpha1.TargetStatus{Name: at.Name, UID: string(at.UID), ResourceVersion: at.ResourceVersion}
+	st.Binding = &v1alpha1.BindingReference{Name: left.Name}
+	if mode := s.mode(); left.Wrote || mode == "" || before.UID != left.UID {
+		st.Target = &v1alpha1.TargetStatus{Name: left.Name, UID: string(left.UID), ResourceVersion: left.ResourceVersion, Mode: mode}
+	}
 	s.remember(s.state())
-	if at != before {
+	if left.Wrote || st.LastSyncTime == nil {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now
 	}
+}
+
+// mode is what the status says of the target; Exclusive is the absence of a word.
+func (s *run) mode() v1alpha1.TargetMode {
+	if s.obj.Shared() {
+		return v1alpha1.SharedTarget
+	}
+	return ""
+}
+
+func (s *run) noteConflicts(all []target.Conflict) {
+	st := &s.obj.Status
+	st.Conflicts, st.ConflictCount = nil, int32(len(all))
+	for _, c := range all[:min(len(all), v1alpha1.StatusListLimit)] {
+		st.Conflicts = append(st.Conflicts, v1alpha1.KeyConflict{Key: c.Key, Manager: c.Manager})
+	}
+}
+
+// reported are the conflicts that the status tells of.
+func reported(obj *v1alpha1.VaultSecret) []target.Conflict {
+	var all []target.Conflict
+	for _, c := range obj.Status.Conflicts {
+		all = append(all, target.Conflict{Key: c.Key, Manager: c.Manager})
+	}
+	return all
 }
 
 // remember puts into the status what the target holds, and what it has no room for into memory.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/pkg/client"
@@ -70,8 +71,10 @@ func TestPrefix(t *testing.T) {
 	w.synced("gone")
 	w.delete(prefix + "db")
 	w.delete(prefix + "eu/web")
+	w.until("word of the end", "true", func() string {
+		return fmt.Sprint(strings.Contains(condition(w.get("all"), v1alpha1.ConditionReady).Message, "no secret below "+prefix))
+	})
 	w.is("all", "False/SecretMissing")
-	w.says("all", "no secret below "+prefix)
 	if got := content(w.secret("all")); got != "db_url=u2 eu.web_key=w1" && got != "eu.web_key=w1" {
 		t.Errorf("the Secret was emptied: %q", got)
 	}
@@ -95,14 +98,13 @@ func TestPrefixAndRights(t *testing.T) {
 	pattern := func(name string) []v1alpha1.PathPattern {
 		return []v1alpha1.PathPattern{v1alpha1.PathPattern(prefix + name)}
 	}
-	lists := w.policy(pattern("**"), app)
-	w.policyIs(lists, "True/Applied")
-	lists.Spec.Rules[0].Permissions = []v1alpha1.Permission{"list"}
-	if err := w.kube.Update(t.Context(), lists); err != nil {
+	lists := &v1alpha1.VaultPolicy{ObjectMeta: metav1.ObjectMeta{GenerateName: "lists-"}, Spec: v1alpha1.VaultPolicySpec{
+		Rules: []v1alpha1.PolicyRule{{Paths: pattern("**"), Permissions: []v1alpha1.Permission{"list"}}}, Subjects: []v1alpha1.PolicySubject{app}}}
+	if err := w.kube.Create(t.Context(), lists); err != nil {
 		t.Fatal(err)
 	}
+	w.policyIs(lists, "True/Applied")
 	w.policyIs(w.policy(pattern("a"), app), "True/Applied")
-	w.still()
 	w.create("all", "", under(prefix))
 	w.synced("all")
 	w.holds("all", "a_k=a")
@@ -188,7 +190,7 @@ func TestPrefixTooLarge(t *testing.T) {
 	if s := w.secret("huge"); len(s.Data) != 500 || strings.Contains(content(s), "s7_k") {
 		t.Errorf("%d keys", len(s.Data))
 	}
-	w.put(prefix+"s7", map[string]any{"k": "v"})
+	w.put(prefix+"another", map[string]any{"k": "v"})
 	w.is("huge", "False/TooManySecrets")
 	if s := w.secret("huge"); len(s.Data) != 500 {
 		t.Errorf("%d keys are left", len(s.Data))

@@ -136,6 +136,32 @@ func secret(ns, name, target string) *api.VaultSecret {
 	return s
 }
 
+func shared(s *api.VaultSecret) *api.VaultSecret {
+	if s.Spec.Target == nil {
+		s.Spec.Target = &api.SecretTarget{}
+	}
+	s.Spec.Target.Mode = api.SharedTarget
+	return s
+}
+
+// Objects that both share may write one Secret; one that wants it alone keeps all others out, and they keep it out.
+func TestSharedRivals(t *testing.T) {
+	alone, together := secret("n", "other", "mine"), shared(secret("n", "other", "mine"))
+	for name, c := range map[string]struct {
+		self, other *api.VaultSecret
+		want        bool
+	}{
+		"both share":         {shared(secret("n", "self", "mine")), together, false},
+		"the other is alone": {shared(secret("n", "self", "mine")), alone, true},
+		"self is alone":      {secret("n", "self", "mine"), together, true},
+		"by its own name":    {shared(secret("n", "mine", "")), together, false},
+	} {
+		if got := rival(c.self, []api.VaultSecret{*c.other}); (got != nil) != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestRival(t *testing.T) {
 	leaving := secret("n", "leaving", "mine")
 	leaving.DeletionTimestamp = &metav1.Time{}
@@ -194,6 +220,9 @@ func TestUpdates(t *testing.T) {
 		"another bad template":     {was: bad("a", ""), now: edit(bad("a", ""), func(s *api.VaultSecret) { s.Spec.Data[0].Key = "l" }), refused: true},
 		"move to a free target":    {was: secret("n", "a", ""), now: secret("n", "a", "free")},
 		"move to another's target": {was: secret("n", "a", ""), now: secret("n", "a", "taken"), refused: true},
+		"share a disputed target":  {was: secret("n", "a", "taken"), now: shared(secret("n", "a", "taken"))},
+		"want a shared one alone":  {was: shared(secret("n", "a", "taken")), now: secret("n", "a", "taken"), refused: true},
+		"stay with a shared one":   {was: shared(bad("a", "taken")), now: shared(secret("n", "a", "taken"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := v.ValidateUpdate(t.Context(), c.was, c.now); (err != nil) != c.refused {

@@ -32,13 +32,13 @@ func (v secretValidator) ValidateCreate(ctx context.Context, s *api.VaultSecret)
 }
 
 // ValidateUpdate judges a changed spec. A target that it had before may stay, so that two objects that
-// came to claim one target can both still be edited.
+// came to claim one target can both still be edited, and one after the other become Shared.
 func (v secretValidator) ValidateUpdate(ctx context.Context, was, s *api.VaultSecret) (admission.Warnings, error) {
 	if !specChanged(s, was.Spec, s.Spec) {
 		return nil, nil
 	}
 	wrong := added(checkSecret(&was.Spec), checkSecret(&s.Spec))
-	if was.TargetName() == s.TargetName() {
+	if was.TargetName() == s.TargetName() && (s.Shared() || !was.Shared()) {
 		return nil, invalid("VaultSecret", s.Name, wrong)
 	}
 	rival, warnings := v.claim(ctx, s)
@@ -86,15 +86,16 @@ func (v secretValidator) claim(ctx context.Context, s *api.VaultSecret) (field.E
 	}
 	at := field.NewPath("spec", "target", "name")
 	return field.ErrorList{field.Invalid(at, s.TargetName(), fmt.Sprintf(
-		"VaultSecret %s of this namespace writes this Secret already; choose another spec.target.name", other.Name))}, nil
+		"VaultSecret %s of this namespace writes this Secret already; choose another spec.target.name, or set spec.target.mode to Shared in both", other.Name))}, nil
 }
 
-// rival returns an object besides s that claims the target of s, nil if there is none. One that is being
-// deleted lets go of its target.
+// rival returns an object besides s that claims the target of s and cannot share it with s, nil if there is none.
+// One that is being deleted lets go of its target.
 func rival(s *api.VaultSecret, all []api.VaultSecret) *api.VaultSecret {
 	for i := range all {
 		o := &all[i]
-		if o.Namespace == s.Namespace && o.Name != s.Name && o.TargetName() == s.TargetName() && o.DeletionTimestamp == nil {
+		same := o.Namespace == s.Namespace && o.Name != s.Name && o.TargetName() == s.TargetName()
+		if same && o.DeletionTimestamp == nil && !(o.Shared() && s.Shared()) {
 			return o
 		}
 	}

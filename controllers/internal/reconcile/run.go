@@ -52,6 +52,8 @@ type Plan struct {
 	// Finalizer and Cleanup release what deletion of the object leaves elsewhere; both or neither.
 	Finalizer string
 	Cleanup   Step
+	// Holds tells whether there is anything to release, so that the finalizer is wanted; nil: always.
+	Holds func() bool
 	// Steps run in order until one returns an error.
 	Steps []Step
 	// Done gives reason and message of Ready after all steps succeeded.
@@ -126,7 +128,7 @@ func (r *Runner) Run(ctx context.Context, req ctrl.Request, obj Object, plan Pla
 	if plan.Suspended != nil && plan.Suspended() {
 		return ctrl.Result{}, nil
 	}
-	if err := r.hold(ctx, obj, plan.Finalizer); err != nil {
+	if err := r.hold(ctx, obj, plan); err != nil {
 		return ctrl.Result{}, err
 	}
 	return r.work(ctx, obj, plan)
@@ -151,12 +153,22 @@ func (r *Runner) behind(req ctrl.Request, obj Object) bool {
 }
 
 // hold puts the finalizer on before anything is made elsewhere.
-func (r *Runner) hold(ctx context.Context, obj Object, finalizer string) error {
-	if finalizer == "" || controllerutil.ContainsFinalizer(obj, finalizer) {
+func (r *Runner) hold(ctx context.Context, obj Object, plan Plan) error {
+	if plan.Finalizer == "" || plan.Holds != nil && !plan.Holds() || controllerutil.ContainsFinalizer(obj, plan.Finalizer) {
 		return nil
 	}
 	base := obj.DeepCopyObject().(client.Object)
-	controllerutil.AddFinalizer(obj, finalizer)
+	controllerutil.AddFinalizer(obj, plan.Finalizer)
+	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+}
+
+// letGo takes the finalizer off an object that has nothing to release any more.
+func (r *Runner) letGo(ctx context.Context, obj Object, plan Plan) error {
+	if plan.Holds == nil || plan.Holds() || !controllerutil.ContainsFinalizer(obj, plan.Finalizer) {
+		return nil
+	}
+	base := obj.DeepCopyObject().(client.Object)
+	controllerutil.RemoveFinalizer(obj, plan.Finalizer)
 	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
 }
 
@@ -179,6 +191,9 @@ func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	r.announce(before, obj, o)
+	if err := r.letGo(ctx, obj, plan); err != nil && !apierrors.IsConflict(err) {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
 	return next(o, plan.Refresh())
 }
 

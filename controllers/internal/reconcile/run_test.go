@@ -197,6 +197,23 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// A finalizer that is wanted only for a time comes with the wish and goes with it, without a deletion.
+func TestFinalizerForATime(t *testing.T) {
+	b, holds := newBench(t, sample()), false
+	plan := Plan{Finalizer: "scaivault.io/test", Cleanup: func(context.Context) error { return nil }, Holds: func() bool { return holds }}
+	for _, want := range []int{0, 1, 1, 0, 0} {
+		holds = want == 1
+		got, _, err := b.run(t, plan)
+		if err != nil || len(got.Finalizers) != want {
+			t.Fatalf("holds %v: finalizers %v, %v", holds, got.Finalizers, err)
+		}
+		stored := &v1alpha1.VaultSecret{}
+		if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(got), stored); err != nil || len(stored.Finalizers) != want {
+			t.Fatalf("stored %v, %v", stored.Finalizers, err)
+		}
+	}
+}
+
 // Mistake 50, 63: an object without status, without a finalizer, gone in the middle: no panic, no error.
 func TestMistake63ObjectGone(t *testing.T) {
 	b := newBench(t, sample())

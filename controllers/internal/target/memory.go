@@ -59,7 +59,7 @@ func (m *Memory) of(o Owner, name string) State {
 }
 
 func (m *Memory) put(o Owner, s *corev1.Secret) State {
-	at := State{Name: s.Name, UID: s.UID, ResourceVersion: s.ResourceVersion}
+	at := stateOf(s)
 	m.set(o, at)
 	return at
 }
@@ -114,7 +114,7 @@ func (m *Memory) deferred(o Owner, seen metav1.Object) bool {
 		return false
 	}
 	if newer(seen.GetResourceVersion(), f.seen.ResourceVersion) {
-		f.seen = State{Name: seen.GetName(), UID: seen.GetUID(), ResourceVersion: seen.GetResourceVersion()}
+		f.seen = stateOf(seen)
 	}
 	return true
 }

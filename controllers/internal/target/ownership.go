@@ -45,6 +45,9 @@ func describe(m metav1.Object, o Owner) error {
 	if by := m.GetAnnotations()[v1alpha1.AnnotationAdopt]; by != "" {
 		return fmt.Errorf("Secret %s is reserved for %s by its annotation %s", m.GetName(), by, v1alpha1.AnnotationAdopt) //nolint:staticcheck // Secret is the kind
 	}
+	if IsShared(m) {
+		return fmt.Errorf("Secret %s is shared by others; set spec.target.mode to Shared to write keys beside theirs, or choose another spec.target.name", m.GetName()) //nolint:staticcheck // Secret is the kind
+	}
 	return fmt.Errorf("Secret %s exists and was not made by this object; to hand it over: kubectl -n %s annotate secret %s %s=%s", //nolint:staticcheck // Secret is the kind
 		m.GetName(), o.Namespace, m.GetName(), v1alpha1.AnnotationAdopt, o.Name)
 }

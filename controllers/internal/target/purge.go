@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,52 +20,71 @@ import (
 // which stands under another operation in managedFields and so outlives our applies. It is needed
 // after the first apply and after drift, and writes nothing otherwise.
 func (w *Writer) purge(ctx context.Context, d Desired, got *corev1.Secret) (State, error) {
-	at := State{Name: got.Name, UID: got.UID, ResourceVersion: got.ResourceVersion}
-	patch := surplus(d, got)
-	if patch == nil {
-		return at, nil
+	var surplus []string
+	for k := range got.Data {
+		if _, ok := d.Data[k]; !ok {
+			surplus = append(surplus, k)
+		}
 	}
-	raw, err := json.Marshal(patch)
-	if err != nil {
-		return at, err
+	patch := cleanse(d, got, surplus)
+	if patch.empty() {
+		return stateOf(got), nil
 	}
-	got, err = w.Secrets.Secrets(d.Owner.Namespace).Patch(ctx, d.Name, types.MergePatchType, raw, metav1.PatchOptions{FieldManager: FieldManager(d.Owner)})
+	after, err := w.merge(ctx, d.Owner, got, patch)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return State{}, w.outdated(ctx, d)
 	}
 	if err != nil {
 		return State{}, refused(d, err)
 	}
-	return w.Memory.put(d.Owner, got), nil
+	return w.Memory.put(d.Owner, after), nil
 }
 
-// surplus is the merge patch that leaves only what is desired, nil if that is so already.
-func surplus(d Desired, got *corev1.Secret) map[string]any {
-	meta := map[string]any{}
-	data := map[string]any{}
-	for k := range got.Data {
-		if _, ok := d.Data[k]; !ok {
-			data[k] = nil
-		}
+// mergePatch is a JSON merge patch of a Secret; a nil value removes.
+type mergePatch struct{ meta, data map[string]any }
+
+func (p mergePatch) empty() bool { return len(p.meta) == 0 && len(p.data) == 0 }
+
+// drop removes labels, annotations, or whatever else of metadata is a map.
+func (p mergePatch) drop(field, name string) {
+	all, ok := p.meta[field].(map[string]any)
+	if !ok {
+		all = map[string]any{}
+		p.meta[field] = all
+	}
+	all[name] = nil
+}
+
+// merge patches a Secret as long as it is what was read.
+func (w *Writer) merge(ctx context.Context, o Owner, read metav1.Object, p mergePatch) (*corev1.Secret, error) {
+	p.meta["uid"], p.meta["resourceVersion"] = read.GetUID(), read.GetResourceVersion()
+	body := map[string]any{"metadata": p.meta}
+	if len(p.data) > 0 {
+		body["data"] = p.data
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return w.Secrets.Secrets(o.Namespace).Patch(ctx, read.GetName(), types.MergePatchType, raw, metav1.PatchOptions{FieldManager: FieldManager(o)})
+}
+
+// cleanse removes keys, what our Create left, and owner references that should not be there.
+func cleanse(d Desired, got *corev1.Secret, surplus []string) mergePatch {
+	p := mergePatch{meta: map[string]any{}, data: map[string]any{}}
+	for _, k := range surplus {
+		p.data[k] = nil
 	}
 	if i := createdEntry(got, FieldManager(d.Owner)); i >= 0 {
-		created := got.ManagedFields[i]
-		meta["managedFields"] = slices.Delete(slices.Clone(got.ManagedFields), i, i+1)
-		dropNames(meta, "labels", created, d.labels())
-		dropNames(meta, "annotations", created, d.annotations())
+		created := held(got.ManagedFields[i])
+		p.meta["managedFields"] = slices.Delete(slices.Clone(got.ManagedFields), i, i+1)
+		p.dropUnwanted("labels", created.labels, d.labels())
+		p.dropUnwanted("annotations", created.notes, d.annotations())
 	}
 	if refs, changed := withoutOurs(d, got.OwnerReferences); changed {
-		meta["ownerReferences"] = refs
+		p.meta["ownerReferences"] = refs
 	}
-	if len(meta) == 0 && len(data) == 0 {
-		return nil
-	}
-	meta["uid"], meta["resourceVersion"] = got.UID, got.ResourceVersion
-	patch := map[string]any{"metadata": meta}
-	if len(data) > 0 {
-		patch["data"] = data
-	}
-	return patch
+	return p
 }
 
 // createdEntry is the index of what our Create left in managedFields, -1 if it is gone.
@@ -76,23 +94,12 @@ func createdEntry(got *corev1.Secret, manager string) int {
 	})
 }
 
-// dropNames nulls the labels or annotations that our Create wrote and that are no longer wanted.
-func dropNames(meta map[string]any, field string, e metav1.ManagedFieldsEntry, wanted map[string]string) {
-	var set struct {
-		Meta map[string]map[string]json.RawMessage `json:"f:metadata"`
-	}
-	if json.Unmarshal(e.FieldsV1.GetRawBytes(), &set) != nil { // not the shape that Kubernetes writes: leave everything
-		return
-	}
-	drop := map[string]any{}
-	for f := range set.Meta["f:"+field] {
-		name, isField := strings.CutPrefix(f, "f:")
-		if _, keep := wanted[name]; isField && !keep {
-			drop[name] = nil
+// dropUnwanted removes the labels or annotations that our Create wrote and that are no longer wanted.
+func (p mergePatch) dropUnwanted(field string, made names, wanted map[string]string) {
+	for name := range made {
+		if _, keep := wanted[name]; !keep {
+			p.drop(field, name)
 		}
-	}
-	if len(drop) > 0 {
-		meta[field] = drop
 	}
 }
 
@@ -101,7 +108,7 @@ func dropNames(meta map[string]any, field string, e metav1.ManagedFieldsEntry, w
 func withoutOurs(d Desired, refs []metav1.OwnerReference) ([]metav1.OwnerReference, bool) {
 	kept := slices.DeleteFunc(slices.Clone(refs), func(r metav1.OwnerReference) bool {
 		mine := r.APIVersion == v1alpha1.GroupVersion.String() && r.Kind == d.Owner.Kind && r.Name == d.Owner.Name
-		return mine && (d.Retain || r.UID != d.Owner.UID)
+		return mine && (d.Retain || d.Shared || r.UID != d.Owner.UID)
 	})
 	return kept, len(kept) != len(refs)
 }
@@ -109,14 +116,9 @@ func withoutOurs(d Desired, refs []metav1.OwnerReference) ([]metav1.OwnerReferen
 // leave removes our owner reference and offers the Secret to an owner of our name.
 func (w *Writer) leave(ctx context.Context, o Owner, m *metav1.PartialObjectMetadata) (State, error) {
 	refs, _ := withoutOurs(Desired{Owner: o, Retain: true}, m.OwnerReferences)
-	raw, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": m.UID, "resourceVersion": m.ResourceVersion, "ownerReferences": refs,
-		"annotations": map[string]string{v1alpha1.AnnotationAdopt: o.Name},
+	got, err := w.merge(ctx, o, m, mergePatch{meta: map[string]any{
+		"ownerReferences": refs, "annotations": map[string]string{v1alpha1.AnnotationAdopt: o.Name},
 	}})
-	if err != nil {
-		return State{}, err
-	}
-	got, err := w.Secrets.Secrets(o.Namespace).Patch(ctx, m.Name, types.MergePatchType, raw, metav1.PatchOptions{FieldManager: FieldManager(o)})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return State{}, reconcile.Again(errors.New("the Secret changed while it was released"))
 	}
@@ -124,5 +126,5 @@ func (w *Writer) leave(ctx context.Context, o Owner, m *metav1.PartialObjectMeta
 		return State{}, fmt.Errorf("release Secret %s: %s", m.Name, reasonOf(err))
 	}
 	w.Memory.Forget(o)
-	return State{Name: got.Name, UID: got.UID, ResourceVersion: got.ResourceVersion}, nil
+	return stateOf(got), nil
 }

@@ -77,20 +77,36 @@ func invalid(format string, args ...any) error {
 
 // Content checks keys and sizes. Nothing is written unless everything can be.
 func Content(d Desired) error {
-	total := 0
 	for _, k := range d.keys() {
 		if !keyPattern.MatchString(k) {
 			return badData(fmt.Errorf("key %q cannot be a key of a Secret: only letters, digits, -, . and _, at most 253", k))
 		}
-		total += len(k) + len(d.Data[k])
 	}
-	if total > corev1.MaxSecretSize {
+	if total := d.size(); total > corev1.MaxSecretSize {
 		return badData(fmt.Errorf("the content is %d bytes and a Secret holds at most %d; largest keys: %s", total, corev1.MaxSecretSize, largest(d)))
 	}
 	if len(d.Data) == 0 {
 		return badData(errors.New("no key would be written; a Secret is never emptied: check data, include and exclude"))
 	}
 	return nil
+}
+
+// room checks the size of a Shared Secret that holds some bytes besides ours.
+func room(d Desired, beside int) error {
+	if total := d.size(); total+beside > corev1.MaxSecretSize {
+		return badData(fmt.Errorf("the content is %d bytes beside %d of others in Secret %s, and a Secret holds at most %d; largest keys: %s",
+			total, beside, d.Name, corev1.MaxSecretSize, largest(d)))
+	}
+	return nil
+}
+
+// size is what keys and values take, in bytes.
+func (d Desired) size() int {
+	total := 0
+	for k, v := range d.Data {
+		total += len(k) + len(v)
+	}
+	return total
 }
 
 func badData(err error) error { return reconcile.Stalled(v1alpha1.ReasonInvalidData, err) }

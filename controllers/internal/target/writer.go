@@ -38,37 +38,54 @@ type Writer struct {
 	Memory *Memory
 }
 
-// Apply makes the Secret equal to d and returns the state it is in then.
-func (w *Writer) Apply(ctx context.Context, d Desired) (State, error) {
+// Apply makes the Secret equal to d, or a Shared one as far as others leave room.
+func (w *Writer) Apply(ctx context.Context, d Desired) (Result, error) {
 	if err := Content(d); err != nil {
-		return State{}, err
+		return Result{}, err
+	}
+	if d.Shared {
+		return w.share(ctx, d)
 	}
 	w.Memory.begin(d.Owner)
-	at, err := w.apply(ctx, d)
+	was, at, err := w.apply(ctx, d)
 	if overwritten := w.Memory.end(d.Owner, at); overwritten && err == nil {
-		return State{}, reconcile.Again(errors.New("somebody else wrote to the Secret right after"))
+		return Result{}, reconcile.Again(errors.New("somebody else wrote to the Secret right after"))
 	}
-	return at, err
+	return Result{State: at, Wrote: at != was}, err
 }
 
-func (w *Writer) apply(ctx context.Context, d Desired) (State, error) {
-	at, err := w.current(ctx, d)
-	if err != nil {
-		return State{}, err
+func (w *Writer) apply(ctx context.Context, d Desired) (was, is State, err error) {
+	if was, err = w.current(ctx, d); err != nil {
+		return was, State{}, err
 	}
-	if at.UID == "" {
-		return w.create(ctx, d)
+	if was.UID == "" {
+		is, err = w.create(ctx, d)
+		return was, is, err
 	}
-	return w.update(ctx, d, at)
+	is, err = w.update(ctx, d, was)
+	return was, is, err
 }
 
-// Settled tells whether the Secret is as our last write left it, as far as the watch shows.
-func (w *Writer) Settled(ctx context.Context, o Owner, recorded State) (bool, error) {
-	m, err := metadata(ctx, w.Cached, o.Namespace, recorded.Name)
+// Settled tells whether the Secret is as our last write left it, as far as the watch shows. d may be without data.
+func (w *Writer) Settled(ctx context.Context, d Desired, recorded State) (bool, error) {
+	m, err := metadata(ctx, w.Cached, d.Owner.Namespace, recorded.Name)
 	if err != nil || m == nil {
 		return false, err
 	}
-	return !w.Memory.Drifted(o, recorded, m), nil
+	return !w.Disturbed(d, recorded, nil, m), nil
+}
+
+// Disturbed tells whether an owner has to look at a Secret that the watch shows: it is not as our last write left
+// it, or what was left to others has become free. d may be without data.
+func (w *Writer) Disturbed(d Desired, recorded State, left []Conflict, seen metav1.Object) bool {
+	if !d.Shared {
+		return w.Memory.Drifted(d.Owner, recorded, seen)
+	}
+	s := look(seen, d.Owner)
+	if recorded.UID != seen.GetUID() { // nothing in it is ours
+		return len(left) == 0 || s.eased(d, left)
+	}
+	return !s.intact(d) || s.eased(d, left)
 }
 
 // current returns the newest state known of the Secret, zero if there is none.
@@ -87,25 +104,26 @@ func (w *Writer) current(ctx context.Context, d Desired) (State, error) {
 // claim returns the state of an existing Secret if we may write to it.
 func (w *Writer) claim(ctx context.Context, m *metav1.PartialObjectMetadata, d Desired) (State, error) {
 	if m.GetDeletionTimestamp() != nil {
-		return State{}, reconcile.Waiting(v1alpha1.ReasonRetrying, deletionRecheck, fmt.Errorf("Secret %s is being deleted", d.Name)) //nolint:staticcheck // Secret is the kind
+		return State{}, beingDeleted(d)
 	}
 	switch stand(m, d.Owner) {
 	case foreign:
+		if _, shared := listed(m, KeysAnnotation(d.Owner)); shared {
+			return w.reclaim(ctx, d)
+		}
 		return State{}, reconcile.StalledFor(v1alpha1.ReasonConflict, conflictRecheck, describe(m, d.Owner))
 	case previous: // two owners at a time are not allowed: the old reference goes first
 		return w.leave(ctx, d.Owner, m)
 	}
-	return State{Name: d.Name, UID: m.GetUID(), ResourceVersion: m.GetResourceVersion()}, nil
+	return stateOf(m), nil
+}
+
+func beingDeleted(d Desired) error {
+	return reconcile.Waiting(v1alpha1.ReasonRetrying, deletionRecheck, fmt.Errorf("Secret %s is being deleted", d.Name)) //nolint:staticcheck // Secret is the kind
 }
 
 func (w *Writer) create(ctx context.Context, d Desired) (State, error) {
-	got, err := w.Secrets.Secrets(d.Owner.Namespace).Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: d.Owner.Namespace, Name: d.Name, Labels: d.labels(),
-			Annotations: d.annotations(), OwnerReferences: d.ownerReferences(),
-		},
-		Type: d.secretType(), Data: d.Data, Immutable: immutable(d),
-	}, metav1.CreateOptions{FieldManager: FieldManager(d.Owner)})
+	got, err := w.Secrets.Secrets(d.Owner.Namespace).Create(ctx, d.object(), metav1.CreateOptions{FieldManager: FieldManager(d.Owner)})
 	if apierrors.IsAlreadyExists(err) {
 		return w.takeOver(ctx, d)
 	}
@@ -113,13 +131,6 @@ func (w *Writer) create(ctx context.Context, d Desired) (State, error) {
 		return State{}, refused(d, err)
 	}
 	return w.Memory.put(d.Owner, got), nil
-}
-
-func immutable(d Desired) *bool {
-	if !d.Immutable {
-		return nil
-	}
-	return &d.Immutable
 }
 
 // takeOver handles a Secret that exists although the watch did not show it: one that we made a moment
@@ -162,7 +173,7 @@ func (w *Writer) outdated(ctx context.Context, d Desired) error {
 	}
 	w.Memory.Forget(d.Owner)
 	if m != nil && stand(m, d.Owner) != foreign {
-		w.Memory.set(d.Owner, State{Name: d.Name, UID: m.GetUID(), ResourceVersion: m.GetResourceVersion()})
+		w.Memory.set(d.Owner, stateOf(m))
 	}
 	return reconcile.Again(errors.New("the Secret changed since it was read"))
 }
@@ -194,12 +205,19 @@ func applyConfig(d Desired, at State) *corev1ac.SecretApplyConfiguration {
 	return ac
 }
 
-// Release gives up the Secret of a name: it is deleted, or kept and offered to an owner of our name.
-// One that is not ours is left alone.
+// Release gives up the Secret of a name: it is deleted, or kept and offered to an owner of our name. Of a Shared
+// one only what is ours goes, and the whole when we made it and nobody else has a key in it; or, when it is to be
+// retained, only our marks. One in which nothing is ours is left alone.
 func (w *Writer) Release(ctx context.Context, o Owner, name string, retain bool) error {
 	m, err := metadata(ctx, w.Live, o.Namespace, name)
-	if err != nil || m == nil || stand(m, o) == foreign {
+	if err != nil || m == nil {
 		return err
+	}
+	if hasShare(m, o) {
+		return w.part(ctx, o, name, retain)
+	}
+	if stand(m, o) == foreign {
+		return nil
 	}
 	if retain {
 		_, err := w.leave(ctx, o, m)

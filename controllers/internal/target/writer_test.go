@@ -103,7 +103,7 @@ func (b *bench) apply(d Desired) State {
 	if err != nil {
 		b.t.Fatalf("apply: %v", err)
 	}
-	return s
+	return s.State
 }
 
 func (b *bench) get() *corev1.Secret {
