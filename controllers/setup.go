@@ -190,7 +190,7 @@ func newParts(mgr manager.Manager, o Options) (*parts, error) {
 	p := &parts{Options: o, core: core, vault: v, success: success, absences: vault.NewAbsences()}
 	p.own, p.refused = vault.Own(v, p.mintOwn(), time.Now)
 	p.guard = vault.NewGuard(v.System, vault.ConfigMapPin{Maps: core, Namespace: o.Namespace}, time.Now)
-	p.writer = &target.Writer{Secrets: core, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Memory: target.NewMemory()}
+	p.writer = &target.Writer{Secrets: core, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Memory: target.NewMemory(), Rules: p.rules()}
 	p.inbox.secrets, p.inbox.policies = reconcile.NewInbox(), reconcile.NewInbox()
 	return p, nil
 }
@@ -220,14 +220,15 @@ func (p *parts) addVaultSecret(ctx context.Context, mgr manager.Manager) error {
 		Runner:   p.runner(mgr, "VaultSecret"),
 		Accounts: vault.NewAccounts(p.vault, vault.Minter{Accounts: p.core}, mgr.GetClient(), time.Now),
 		Guard:    p.guard, Absences: p.absences, Writer: p.writer, Now: time.Now,
-		Rules: target.Rules{ExtraTypes: p.AllowSecretTypes, ForbiddenNamespaces: p.forbidden()},
+		Rules: p.rules(),
 	}
 	p.sinks = append(p.sinks, &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets, Now: time.Now})
 	return r.SetupWithManager(ctx, mgr, p.inbox.secrets, p.options(orDefault(p.Concurrency, defaultConcurrency)))
 }
 
-func (p *parts) forbidden() []string {
-	return slices.DeleteFunc([]string{"kube-system", p.Namespace}, func(ns string) bool { return slices.Contains(p.AllowNamespaces, ns) })
+func (p *parts) rules() target.Rules {
+	never := slices.DeleteFunc([]string{"kube-system", p.Namespace}, func(ns string) bool { return slices.Contains(p.AllowNamespaces, ns) })
+	return target.Rules{ExtraTypes: p.AllowSecretTypes, ForbiddenNamespaces: never}
 }
 
 func (p *parts) addVaultPolicy(mgr manager.Manager) error {

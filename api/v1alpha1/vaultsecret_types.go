@@ -98,7 +98,7 @@ type DataEntry struct {
 	// key is the key in the Kubernetes Secret.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$')",message="must hold letters, digits, -, . and _ only"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="must hold letters, digits, -, . and _ only, and neither be . nor start with .."
 	Key string `json:"key"`
 
 	// from takes one field of one source.
@@ -106,7 +106,7 @@ type DataEntry struct {
 	From *FieldRef `json:"from,omitempty"`
 
 	// template is Go text/template over the sources by name: "postgres://{{ .db.user }}@{{ .db.host }}".
-	// Functions: see the VaultSecret page; none reads anything but the sources.
+	// Functions: see the VaultSecret page (docs/spec/vaultsecret.md); none reads anything but the sources.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=65536

@@ -179,6 +179,9 @@ func decoded(raw json.RawMessage, how v1alpha1.Decoding) ([]byte, error) {
 	if how != v1alpha1.DecodeBase64 {
 		return out, nil
 	}
+	if len(raw) == 0 || raw[0] != '"' {
+		return nil, fmt.Errorf("is no string, and only a string can be Base64")
+	}
 	out, ok := template.Base64(string(out))
 	if !ok {
 		return nil, fmt.Errorf("is not Base64")

@@ -32,12 +32,20 @@ func from(key, src, field string) v1alpha1.DataEntry {
 	return v1alpha1.DataEntry{Key: key, From: &v1alpha1.FieldRef{Source: src, Field: field}}
 }
 
+func renamed(d v1alpha1.DataEntry, source string) v1alpha1.DataEntry {
+	ref := *d.From
+	ref.Source = source
+	d.From = &ref
+	return d
+}
+
 // How fields of secrets become keys of the Secret.
 func TestRender(t *testing.T) {
 	db := object("app/db", `{"url":"x","n":12345678901234567890.10,"list":[1, 2],"obj":{"a": "<&>"},"t":true,"z":null,"b64":"aGVs\nbG8","uni":"é"}`)
+	bin := object("app/db", `{"num":1234,"safe":"-_8=","empty":""}`)
 	eu := object("app/many/eu/db", `{"url":"z","n":2}`)
 	eu.name = "eu.db"
-	all := map[string][]value{"db": {db}, "two": {object("app/two", `{"a":"1"}`)}, "all": {object("app/many/a", `{"url":"x"}`), object("app/many/b-c", `{"url":"y"}`), eu}}
+	all := map[string][]value{"db": {db}, "bin": {bin}, "two": {object("app/two", `{"a":"1"}`)}, "all": {object("app/many/a", `{"url":"x"}`), object("app/many/b-c", `{"url":"y"}`), eu}}
 	many := []v1alpha1.Source{{Name: "all", PathPrefix: "app/many/"}}
 	optional := from("o", "db", "none")
 	optional.From.Optional = true
@@ -45,6 +53,10 @@ func TestRender(t *testing.T) {
 	decode.From.Decode = v1alpha1.DecodeBase64
 	badDecode := from("d", "db", "url")
 	badDecode.From.Decode = v1alpha1.DecodeBase64
+	number := from("d", "db", "num")
+	number.From.Decode = v1alpha1.DecodeBase64
+	urlSafe, empty := from("e", "db", "safe"), from("f", "db", "empty")
+	urlSafe.From.Decode, empty.From.Decode = v1alpha1.DecodeBase64, v1alpha1.DecodeBase64
 
 	cases := []struct {
 		name   string
@@ -75,6 +87,9 @@ func TestRender(t *testing.T) {
 			reason: "InvalidData", says: "key a"},
 		{name: "missing field", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{from("k", "db", "none")}}, reason: "FieldMissing", says: "app/db"},
 		{name: "not Base64", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{badDecode}}, reason: "InvalidData", says: "is not Base64"},
+		{name: "a number is not Base64", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("bin"), Data: []v1alpha1.DataEntry{renamed(number, "bin")}}, reason: "InvalidData", says: "key d: field num of source bin is no string"},
+		{name: "URL-safe Base64, and none", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("bin"), Data: []v1alpha1.DataEntry{renamed(urlSafe, "bin"), renamed(empty, "bin")}},
+			want: map[string]string{"e": "\xfb\xff", "f": ""}},
 		{name: "template without field", spec: v1alpha1.VaultSecretSpec{Sources: sourcesOf("db"), Data: []v1alpha1.DataEntry{{Key: "t", Template: "{{ .db.none }}"}}}, reason: "InvalidTemplate", says: "template of key t"},
 	}
 	for _, c := range cases {

@@ -178,6 +178,46 @@ func TestTargetChanges(t *testing.T) {
 	w.synced("s")
 }
 
+// The Secret of the old name is given up only when the new one is there, and by the rule that the object has: a
+// retained one is offered to whoever has its name.
+func TestRename(t *testing.T) {
+	w := running(t)
+	w.put(w.path("s"), map[string]any{"k": "1"})
+	w.allowed()
+	retain := func(s *v1alpha1.VaultSecretSpec) { s.WhenDeleted = v1alpha1.RetainTarget }
+	w.theirs("theirs", map[string]string{"x": "y"})
+	w.create("s", w.path("s"), retain)
+	w.synced("s")
+	uid := w.secret("s").UID
+	w.change("s", target(v1alpha1.SecretTarget{Name: "theirs"}))
+	w.is("s", "False/Conflict")
+	w.holds("s", "k=1")
+	w.holds("theirs", "x=y")
+	w.change("s", target(v1alpha1.SecretTarget{Name: "new"}))
+	w.synced("s")
+	w.holds("new", "k=1")
+	if s := w.secret("s"); s == nil || s.UID != uid || s.Annotations[v1alpha1.AnnotationAdopt] != "s" || len(s.OwnerReferences) != 0 {
+		t.Errorf("the old one: %+v", s)
+	}
+	if st := w.get("s").Status; st.Binding.Name != "new" || st.Target.Name != "new" {
+		t.Errorf("status %+v %+v", st.Binding, st.Target)
+	}
+	w.put(w.path("s"), map[string]any{"k": "2"})
+	w.holds("new", "k=2")
+	w.holds("s", "k=1")
+	w.change("s", target(v1alpha1.SecretTarget{})) // back: it is taken up, and the other one is retained
+	w.holds("s", "k=2")
+	w.synced("s")
+	if s := w.secret("s"); s.UID != uid {
+		t.Error("not taken up again")
+	}
+	w.change("s", target(v1alpha1.SecretTarget{Name: "last"}), func(s *v1alpha1.VaultSecretSpec) { s.WhenDeleted = v1alpha1.DeleteTarget })
+	w.holds("last", "k=2")
+	w.holds("s", "")
+	w.holds("new", "k=2")
+	w.synced("s")
+}
+
 // What must never be written is refused by the schema, with words that say why; what an administrator may allow is
 // refused by the operator. (field.md 15, 16)
 func TestMistake15And16ForbiddenTargets(t *testing.T) {

@@ -192,11 +192,13 @@ func (w *world) declared(name, path string, change ...func(*v1alpha1.VaultSecret
 }
 
 // change alters a VaultSecret's spec.
-func (w *world) change(name string, change func(*v1alpha1.VaultSecretSpec)) {
+func (w *world) change(name string, change ...func(*v1alpha1.VaultSecretSpec)) {
 	w.Helper()
 	v := w.get(name)
 	base := v.DeepCopy()
-	change(&v.Spec)
+	for _, c := range change {
+		c(&v.Spec)
+	}
 	if err := w.kube.Patch(w.Context(), v, kube.MergeFrom(base)); err != nil {
 		w.Fatal(err)
 	}
@@ -343,24 +345,11 @@ func (w *world) leaks(ctx context.Context) {
 func (w *world) empty(ctx context.Context) {
 	w.T.Helper()
 	w.operator.Kill()
-	for _, ns := range w.namespaces {
-		if err := w.kube.DeleteAllOf(ctx, &v1alpha1.VaultSecret{}, kube.InNamespace(ns)); err != nil && !apierrors.IsNotFound(err) {
+	for _, o := range w.objects(ctx) {
+		if err := w.kube.Delete(ctx, o); kube.IgnoreNotFound(err) != nil {
 			w.Error(err)
 		}
-	}
-	l := &v1alpha1.VaultPolicyList{}
-	if err := w.kube.List(ctx, l); err != nil {
-		if !apierrors.IsNotFound(err) {
-			w.Error(err)
-		}
-		return
-	}
-	for i := range l.Items {
-		p := &l.Items[i]
-		if err := w.kube.Delete(ctx, p); kube.IgnoreNotFound(err) != nil {
-			w.Error(err)
-		}
-		err := w.kube.Patch(ctx, p, kube.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
+		err := w.kube.Patch(ctx, o, kube.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
 		if kube.IgnoreNotFound(err) != nil {
 			w.Error(err)
 		}

@@ -53,7 +53,7 @@ func held(e metav1.ManagedFieldsEntry) holding {
 
 func (n names) add(fields map[string]json.RawMessage) {
 	for f := range fields {
-		if name, ok := strings.CutPrefix(f, "f:"); ok {
+		if name, ok := strings.CutPrefix(f, "f:"); ok && name != "" {
 			n[name] = true
 		}
 	}

@@ -78,8 +78,8 @@ func invalid(format string, args ...any) error {
 // Content checks keys and sizes. Nothing is written unless everything can be.
 func Content(d Desired) error {
 	for _, k := range d.keys() {
-		if !keyPattern.MatchString(k) {
-			return badData(fmt.Errorf("key %q cannot be a key of a Secret: only letters, digits, -, . and _, at most 253", k))
+		if !keyPattern.MatchString(k) || k == "." || strings.HasPrefix(k, "..") { // Kubernetes makes files of keys
+			return badData(fmt.Errorf("key %q cannot be a key of a Secret: only letters, digits, -, . and _, at most 253, and neither . nor .. at its beginning", k))
 		}
 	}
 	if total := d.size(); total > corev1.MaxSecretSize {

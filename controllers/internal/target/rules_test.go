@@ -54,6 +54,12 @@ func TestContent(t *testing.T) {
 		{"empty value", map[string][]byte{"a": nil}, ""},
 		{"no key", nil, "no key would be written"},
 		{"bad key", map[string][]byte{"a/b": nil}, `key "a/b"`},
+		{"dot", map[string][]byte{".": nil}, `key "."`},
+		{"two dots", map[string][]byte{"..": nil}, `key ".."`},
+		{"parent", map[string][]byte{"..data": nil}, `key "..data"`},
+		{"hidden file", map[string][]byte{".env": nil}, ""},
+		{"exactly 1 MiB", map[string][]byte{"k": make([]byte, 1<<20-1)}, ""},
+		{"one byte more", map[string][]byte{"k": make([]byte, 1<<20)}, "1048577 bytes and a Secret holds at most 1048576; largest keys: k (1048576 bytes)"},
 		{"long key", map[string][]byte{strings.Repeat("k", 254): nil}, "at most 253"},
 		{"too large", map[string][]byte{"small": []byte("x"), "big": make([]byte, 1<<20)}, "big (1048576 bytes), small (1 bytes)"},
 	}

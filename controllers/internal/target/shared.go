@@ -88,7 +88,8 @@ func (w *Writer) mayShare(ctx context.Context, d Desired, got *corev1.Secret) er
 	case d.Type != "" && got.Type != d.Type:
 		return noRoom("Secret %s is of type %s and not %s, and a Shared target is never replaced; change spec.target.type, or choose another spec.target.name", d.Name, got.Type, d.Type)
 	}
-	return nil
+	d.Type = got.Type
+	return w.Rules.Where(d)
 }
 
 func noRoom(format string, args ...any) error {

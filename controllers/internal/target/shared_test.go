@@ -174,7 +174,7 @@ func TestSharedEdits(t *testing.T) {
 		if name == "the value that it had" {
 			b.patch(`{"data":{"a":"MQ=="}}`)
 		}
-		if !b.Disturbed(withoutData(d), State{UID: b.get().UID}, nil, b.get()) {
+		if !b.Disturbed(withoutData(d), stateOf(b.get()), nil, b.get()) {
 			t.Errorf("%s: not seen", name)
 		}
 		if got := b.share(d); got != "" {
@@ -184,12 +184,12 @@ func TestSharedEdits(t *testing.T) {
 		if s.Annotations[mark] != "a,b" || s.Labels[v1alpha1.LabelManaged] != "true" {
 			t.Errorf("%s: %v %v", name, s.Labels, s.Annotations)
 		}
-		if b.Disturbed(withoutData(d), State{UID: s.UID}, nil, s) {
+		if b.Disturbed(withoutData(d), stateOf(s), nil, s) {
 			t.Errorf("%s: still disturbed after the repair", name)
 		}
 	}
 	b.patch(`{"metadata":{"labels":{"theirs":"x"}},"data":{"theirs":"eA=="}}`)
-	if s := b.get(); b.Disturbed(withoutData(d), State{UID: s.UID}, nil, s) {
+	if s := b.get(); b.Disturbed(withoutData(d), stateOf(s), nil, s) {
 		t.Error("a key of somebody else concerns us")
 	}
 	b.untouched("a key of somebody else", func() { b.share(d) })
@@ -217,7 +217,7 @@ func TestSharedConflicts(t *testing.T) {
 		t.Fatalf("%v %s", err, conflictText(left.Conflicts))
 	}
 	b.want(map[string]string{"a": "x", "b": "x", "c": "x", "d": "4"})
-	at := State{UID: left.UID}
+	at := left.State
 	if b.Disturbed(withoutData(d), at, left.Conflicts, b.get()) {
 		t.Error("disturbed by standing conflicts")
 	}
@@ -293,6 +293,23 @@ func TestSharedRefusals(t *testing.T) {
 	b.patch(`{"immutable":true}`)
 	refused("immutable", "is immutable")
 
+	renew := func(of corev1.SecretType, data map[string]string) {
+		_ = b.core.Secrets(b.owner.Namespace).Delete(t.Context(), "db", metav1.DeleteOptions{})
+		_, err := b.core.Secrets(b.owner.Namespace).Create(t.Context(), &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: "db"}, Type: of, StringData: data}, metav1.CreateOptions{FieldManager: "helm"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Mistake 15: what makes Kubernetes or Helm act is not written to, by whosever hand it was made.
+	for _, of := range []corev1.SecretType{"helm.sh/release.v1", corev1.SecretTypeBootstrapToken, "example.com/other"} {
+		renew(of, map[string]string{"x": "y"})
+		b.untouched(string(of), func() {
+			if _, err := b.Apply(t.Context(), d); reconcile.ReasonOf(err) != v1alpha1.ReasonInvalidTarget {
+				t.Errorf("%s: got %v", of, err)
+			}
+		})
+	}
 	_ = b.core.Secrets(b.owner.Namespace).Delete(t.Context(), "db", metav1.DeleteOptions{})
 	b.foreign("argocd", map[string]string{"large": strings.Repeat("x", 1<<20-100)})
 	d.Data["a"] = make([]byte, 200)

@@ -36,6 +36,8 @@ type Writer struct {
 	Live client.Reader
 	// Memory is what our own writes left.
 	Memory *Memory
+	// Rules judge a Secret of somebody else in which we are to have a share.
+	Rules Rules
 }
 
 // Apply makes the Secret equal to d, or a Shared one as far as others leave room.
@@ -82,10 +84,10 @@ func (w *Writer) Disturbed(d Desired, recorded State, left []Conflict, seen meta
 		return w.Memory.Drifted(d.Owner, recorded, seen)
 	}
 	s := look(seen, d.Owner)
-	if recorded.UID != seen.GetUID() { // nothing in it is ours
-		return len(left) == 0 || s.eased(d, left)
+	if recorded.Name != seen.GetName() { // nothing in it is ours yet
+		return s.eased(d, left)
 	}
-	return !s.intact(d) || s.eased(d, left)
+	return recorded.UID != seen.GetUID() || !s.intact(d) || s.eased(d, left)
 }
 
 // current returns the newest state known of the Secret, zero if there is none.
@@ -179,9 +181,13 @@ func (w *Writer) outdated(ctx context.Context, d Desired) error {
 }
 
 // replace deletes and makes anew what Kubernetes does not let anybody change: the type, and an
-// immutable Secret.
+// immutable Secret. What could not be made is found out before.
 func (w *Writer) replace(ctx context.Context, d Desired, at State) (State, error) {
-	err := w.Secrets.Secrets(d.Owner.Namespace).Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &at.UID}})
+	_, err := w.Secrets.Secrets(d.Owner.Namespace).Create(ctx, d.object(), metav1.CreateOptions{FieldManager: FieldManager(d.Owner), DryRun: []string{metav1.DryRunAll}})
+	if apierrors.IsInvalid(err) {
+		return State{}, refused(d, err)
+	}
+	err = w.Secrets.Secrets(d.Owner.Namespace).Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &at.UID}})
 	if apierrors.IsConflict(err) {
 		return State{}, w.outdated(ctx, d)
 	}
