@@ -61,7 +61,7 @@ func (s *run) note(at target.State) {
 	st.Binding = &v1alpha1.BindingReference{Name: at.Name}
 	st.Target = &v1alpha1.TargetStatus{Name: at.Name, UID: string(at.UID), ResourceVersion: at.ResourceVersion}
 	st.Synced, st.SyncedCount = s.synced(), int32(len(s.obj.Spec.Sources))
-	if at != before {
+	if s.wrote = at != before; s.wrote {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now
 	}
