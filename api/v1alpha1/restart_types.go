@@ -85,7 +85,8 @@ const (
 // RestartStatus says what the workloads have been told of the content.
 type RestartStatus struct {
 	// checksum marks the content that the target holds: SHA-256 over etags, templates and the keys' map, never
-	// over a value. A restarted workload carries it as an annotation of its pod template.
+	// over a value. A workload carries, as an annotation of its pod template, that of the content which it was
+	// last restarted for.
 	// +kubebuilder:validation:MaxLength=64
 	Checksum string `json:"checksum"`
 

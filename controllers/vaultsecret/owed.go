@@ -40,20 +40,17 @@ func checksum(spec *v1alpha1.VaultSecretSpec, values map[string]value) (string, 
 
 // told is what the status says of restarts after content of a checksum was applied; wrote tells whether the Secret
 // had to be written for it. What was there when restarts were asked for counts as known to the workloads, so that a
-// first sync restarts nothing. A new version that changed none of the written keys leaves Secret and workloads alone.
+// first sync restarts nothing; so does a new version that changed none of the written keys.
 func told(before *v1alpha1.RestartStatus, checksum string, wrote bool, now time.Time) *v1alpha1.RestartStatus {
-	switch {
-	case before == nil:
+	if before == nil {
 		return &v1alpha1.RestartStatus{Checksum: checksum}
-	case before.Checksum == checksum, !wrote:
-		return before
 	}
 	after := before.DeepCopy()
-	after.Checksum = checksum
-	if after.Since == nil {
+	if wrote && before.Checksum != checksum && before.Since == nil {
 		since := metav1.NewMicroTime(now)
 		after.Since = &since
 	}
+	after.Checksum = checksum
 	return after
 }
 

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// refreshRate and refreshBurst limit the patches of pods per second, over all namespaces.
-	refreshRate, refreshBurst = 50, 50
+	// refreshRate limits the patches of pods per second, over all namespaces; they are spread evenly.
+	refreshRate = 50
 	// refreshGather is how long changes in a namespace are gathered before its pods are listed. It also gives the
 	// kubelets' own watches the time to see the Secret before they are told to look.
 	refreshGather = 200 * time.Millisecond
@@ -66,7 +66,7 @@ func NewRefresher(live client.Reader, to client.Writer, now func() time.Time, lo
 	return &Refresher{
 		live: live, client: to, now: now, log: log, refreshed: refreshed,
 		queue: workqueue.NewTypedDelayingQueue[string](),
-		limit: flowcontrol.NewTokenBucketRateLimiter(refreshRate, refreshBurst),
+		limit: flowcontrol.NewTokenBucketRateLimiter(refreshRate, 1),
 		asked: map[string]*burst{},
 	}
 }
