@@ -31,6 +31,8 @@ dataFrom: [{source: db, keyFormat: "{name}_{field}", include: ["stripe*"], exclu
 target: {name: billing, type: Opaque, labels: {team: pay}, annotations: {note: "any text"}, immutable: true}
 whenDeleted: Retain
 whenSourceMissing: Delete
+restart: {mode: Listed, workloads: [{kind: Deployment, name: a}, {kind: StatefulSet, name: a}, {kind: DaemonSet, name: a}], debounce: 1m}
+refreshPods: Immediate
 refreshInterval: 1h30m
 suspend: true
 `},
@@ -43,6 +45,18 @@ suspend: true
 		{name: "prefix of ten segments", spec: "sources: [{name: all, pathPrefix: a/b/c/d/e/f/g/h/i/j/}]", want: "one to nine segments"},
 		{name: "version of a prefix", spec: "sources: [{name: all, pathPrefix: a/, version: 1}]", want: "cannot be set with pathPrefix"},
 		{name: "field of a prefix", spec: "sources: [{name: all, pathPrefix: a/}]\ndata: [{key: a, from: {source: all, field: x}}]", want: "that source must have a path"},
+		{name: "restart of consumers", spec: oneSource + "restart: {mode: Consumers}\nrefreshPods: Kubelet"},
+		{name: "restart of none", spec: oneSource + "restart: {mode: None}"},
+		{name: "restart without a mode", spec: oneSource + "restart: {debounce: 10s}", want: "spec.restart.mode"},
+		{name: "restart mode", spec: oneSource + "restart: {mode: All}", want: "Unsupported value"},
+		{name: "list without workloads", spec: oneSource + "restart: {mode: Listed}", want: "workloads must name at least one workload for mode Listed"},
+		{name: "empty list", spec: oneSource + "restart: {mode: Listed, workloads: []}", want: "workloads must name at least one workload for mode Listed"},
+		{name: "workloads for consumers", spec: oneSource + "restart: {mode: Consumers, workloads: [{kind: Deployment, name: a}]}", want: "none for another mode"},
+		{name: "workload of another namespace", spec: oneSource + "restart: {mode: Listed, workloads: [{kind: Deployment, name: a, namespace: b}]}", want: "unknown field"},
+		{name: "a CronJob has nothing to restart", spec: oneSource + "restart: {mode: Listed, workloads: [{kind: CronJob, name: a}]}", want: "Unsupported value"},
+		{name: "a workload twice", spec: oneSource + "restart: {mode: Listed, workloads: [{kind: Deployment, name: a}, {kind: Deployment, name: a}]}", want: "Duplicate value"},
+		{name: "no debounce", spec: oneSource + "restart: {mode: Consumers, debounce: 0s}", want: "must be a positive duration"},
+		{name: "refreshPods", spec: oneSource + "refreshPods: Never", want: "Unsupported value"},
 		{name: "no sources", spec: "sources: []", want: "spec.sources"},
 		{name: "missing sources", spec: "suspend: true", want: "spec.sources"},
 		{name: "upper case path", spec: "sources: [{name: db, path: App/DB}]", want: "must be one to ten segments"},

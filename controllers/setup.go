@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +33,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/consumers"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
 	"github.com/scailabs/scaivault/controllers/internal/vault"
@@ -68,6 +71,7 @@ type Options struct {
 	AllowSecretTypes []string // besides the five of target.Types
 	AllowNamespaces  []string // of those that are never written to otherwise
 	Concurrency      int      // VaultSecrets at a time; 0: 16
+	RefreshPods      bool     // allow refreshPods: Immediate, which patches pods
 	LeaderElect      bool
 	MetricsAddress   string // host:port; 0: none
 	ProbeAddress     string // host:port; 0: none
@@ -81,7 +85,7 @@ type Account struct{ Namespace, Name string }
 // Scheme knows the kinds that the operator works with.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(corev1.AddToScheme(s), metav1.AddMetaToScheme(s), v1alpha1.AddToScheme(s))
+	return s, errors.Join(corev1.AddToScheme(s), appsv1.AddToScheme(s), batchv1.AddToScheme(s), metav1.AddMetaToScheme(s), v1alpha1.AddToScheme(s))
 }
 
 // New puts the operator together without starting it.
@@ -216,14 +220,37 @@ func (p *parts) options(concurrency int) controller.Options {
 }
 
 func (p *parts) addVaultSecret(ctx context.Context, mgr manager.Manager) error {
+	restarter, refresher, err := p.consumers(mgr)
+	if err != nil {
+		return err
+	}
 	r := &vaultsecret.Reconciler{
 		Runner:   p.runner(mgr, "VaultSecret"),
 		Accounts: vault.NewAccounts(p.vault, vault.Minter{Accounts: p.core}, mgr.GetClient(), time.Now),
 		Guard:    p.guard, Absences: p.absences, Writer: p.writer, Now: time.Now,
-		Rules: p.rules(),
+		Rules:     p.rules(),
+		Restarter: restarter, Refresher: refresher,
 	}
 	p.sinks = append(p.sinks, &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets, Now: time.Now})
 	return r.SetupWithManager(ctx, mgr, p.inbox.secrets, p.options(orDefault(p.Concurrency, defaultConcurrency)))
+}
+
+// consumers makes what reaches the pods. Nothing can patch a pod unless the install allows it.
+func (p *parts) consumers(mgr manager.Manager) (*consumers.Restarter, *consumers.Refresher, error) {
+	restarts, err := reconcile.Registered(metrics.Registry, consumers.RestartCounter())
+	if err != nil {
+		return nil, nil, err
+	}
+	restarter := &consumers.Restarter{Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Now: time.Now, Restarts: restarts}
+	if !p.RefreshPods {
+		return restarter, nil, nil
+	}
+	refreshed, err := reconcile.Registered(metrics.Registry, consumers.RefreshCounter())
+	if err != nil {
+		return nil, nil, err
+	}
+	refresher := consumers.NewRefresher(mgr.GetAPIReader(), mgr.GetClient(), time.Now, p.Log.WithName("refresh"), refreshed)
+	return restarter, refresher, mgr.Add(refresher)
 }
 
 func (p *parts) rules() target.Rules {

@@ -57,6 +57,8 @@ const (
 	ReasonVaultUnavailable = "VaultUnavailable"
 	// ReasonReleasing: the object is being deleted and what it owns elsewhere is not released yet.
 	ReasonReleasing = "Releasing"
+	// ReasonRestartFailed: the Secret is in order, but a workload that has to be restarted could not be.
+	ReasonRestartFailed = "RestartFailed"
 	// ReasonRetrying: an unexpected error; the operator retries with a growing delay.
 	ReasonRetrying = "Retrying"
 )
@@ -75,6 +77,11 @@ const (
 	AnnotationMade = "scaivault.io/made"
 	// AnnotationRequestedAt on a resource means "do it now"; the value is echoed in status.lastHandledRequest.
 	AnnotationRequestedAt = "scaivault.io/requestedAt"
+	// AnnotationRestart begins the annotations of a pod template that say which content of which object its pods
+	// were started for: scaivault.io/restart.<kind>.<name>, hashed where that is too long.
+	AnnotationRestart = "scaivault.io/restart."
+	// AnnotationRefreshedAt on a pod makes its kubelet look at the mounted Secrets now.
+	AnnotationRefreshedAt = "scaivault.io/refreshedAt"
 	// FinalizerPolicy keeps a VaultPolicy until its policy and bindings are gone from the vault.
 	FinalizerPolicy = "scaivault.io/policy"
 	// FinalizerShared keeps an object whose target is Shared until its keys are released: no owner reference does.

@@ -53,6 +53,16 @@ type VaultSecretSpec struct {
 	// +optional
 	WhenSourceMissing MissingChoice `json:"whenSourceMissing,omitempty"`
 
+	// restart says which workloads of this namespace are restarted when the content changed; without it, none.
+	// +optional
+	Restart *Restart `json:"restart,omitempty"`
+
+	// refreshPods says how a change reaches the files of pods that mount the Secret as a volume: Kubelet (its next
+	// sync, about a minute) or Immediate (at once, where the install allows it: the operator's flag --refresh-pods);
+	// without it, Kubelet. Environment variables and subPath mounts of a running pod never change: see restart.
+	// +optional
+	RefreshPods RefreshChoice `json:"refreshPods,omitempty"`
+
 	// refreshInterval is a safety net: changes arrive as events. At least 10s; without it, 1h.
 	// +optional
 	RefreshInterval Duration `json:"refreshInterval,omitempty"`
@@ -307,6 +317,10 @@ type VaultSecretStatus struct {
 	// conflictCount is the number of conflicts, also beyond the 50 that conflicts lists.
 	// +optional
 	ConflictCount int32 `json:"conflictCount,omitempty"`
+
+	// restart says what the workloads of spec.restart have been told of the content.
+	// +optional
+	Restart *RestartStatus `json:"restart,omitempty"`
 
 	// lastSyncTime is when content was last applied; it does not move when nothing changed.
 	// +optional

@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/consumers"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
 	"github.com/scailabs/scaivault/controllers/internal/template"
@@ -54,7 +55,7 @@ type absences interface {
 	Deleted(path string) bool
 }
 
-// Reconciler runs VaultSecrets. All exported fields are required.
+// Reconciler runs VaultSecrets. All exported fields but Refresher are required.
 type Reconciler struct {
 	Runner   *reconcile.Runner
 	Accounts *vault.Accounts
@@ -63,6 +64,10 @@ type Reconciler struct {
 	Writer   *target.Writer
 	Rules    target.Rules
 	Now      func() time.Time
+	// Restarter restarts workloads.
+	Restarter *consumers.Restarter
+	// Refresher refreshes pods; nil where the install does not allow it.
+	Refresher *consumers.Refresher
 
 	beyond sync.Map // by UID: the []SyncedSource for which the status has no room
 }
@@ -75,6 +80,9 @@ type run struct {
 	wanted   []wanted // what the sources stand for
 	settled  bool     // the target holds what the status says, for this spec
 	same     bool     // and so does the vault
+
+	wrote       bool  // the target had to be written
+	unrestarted error // why workloads could not be restarted
 }
 
 // Reconcile looks at one object.
@@ -85,11 +93,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		Finalizer: v1alpha1.FinalizerShared,
 		Holds:     s.shares,
 		Cleanup:   s.release,
-		Steps:     []reconcile.Step{s.check, s.compare, s.fetch, s.write, s.report},
-		Done: func() (string, string) {
-			return v1alpha1.ReasonSynced, fmt.Sprintf("Secret %s holds what the vault holds", s.obj.TargetName())
-		},
-		Refresh: func() time.Duration { return refresh(&s.obj) },
+		Steps:     []reconcile.Step{s.restart, s.check, s.compare, s.fetch, s.write, s.refreshPods, s.owe, s.report},
+		Done:      s.done,
+		Refresh:   func() time.Duration { return next(&s.obj, s.Now()) },
 	})
 }
 
@@ -105,10 +111,8 @@ func refresh(obj *v1alpha1.VaultSecret) time.Duration {
 // check refuses what cannot be done, before anything is read. It repeats what the schema says, because
 // an object may be older than the schema.
 func (s *run) check(ctx context.Context) error {
-	if text := s.obj.Spec.RefreshInterval; text != "" {
-		if _, err := schedule.ParseDuration(string(text)); err != nil {
-			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("refreshInterval: %w", err))
-		}
+	if err := checkDurations(&s.obj.Spec); err != nil {
+		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
 	for _, src := range s.obj.Spec.Sources {
 		if (src.Path == "") == (src.PathPrefix == "") || src.PathPrefix != "" && src.Version != nil {
@@ -127,6 +131,22 @@ func (s *run) check(ctx context.Context) error {
 		}
 	}
 	return s.Guard.Check(ctx)
+}
+
+func checkDurations(spec *v1alpha1.VaultSecretSpec) error {
+	given := map[string]v1alpha1.Duration{"refreshInterval": spec.RefreshInterval}
+	if spec.Restart != nil {
+		given["restart.debounce"] = spec.Restart.Debounce
+	}
+	for field, text := range given {
+		if text == "" {
+			continue
+		}
+		if _, err := schedule.ParseDuration(string(text)); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	return nil
 }
 
 func badTemplate(key string, err error) error {

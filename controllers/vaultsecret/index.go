@@ -17,6 +17,7 @@ const (
 	indexPath    = "spec.sources.path" // and pathPrefix
 	indexAccount = "spec.serviceAccountName"
 	indexTarget  = "spec.target.name"
+	indexListed  = "spec.restart.workloads"
 )
 
 func index(ctx context.Context, to client.FieldIndexer) error {
@@ -28,6 +29,9 @@ func index(ctx context.Context, to client.FieldIndexer) error {
 	}
 	if err := to.IndexField(ctx, &v1alpha1.VaultSecret{}, indexTarget, byTarget); err != nil {
 		return fmt.Errorf("index VaultSecrets by target: %w", err)
+	}
+	if err := to.IndexField(ctx, &v1alpha1.VaultSecret{}, indexListed, byListed); err != nil {
+		return fmt.Errorf("index VaultSecrets by workload: %w", err)
 	}
 	return nil
 }
@@ -55,6 +59,19 @@ func places(path string) []string {
 func byAccount(o client.Object) []string { return []string{o.(*v1alpha1.VaultSecret).ServiceAccount()} }
 
 func byTarget(o client.Object) []string { return []string{o.(*v1alpha1.VaultSecret).TargetName()} }
+
+// byListed gives kind/name of the workloads that an object names.
+func byListed(o client.Object) []string {
+	r := o.(*v1alpha1.VaultSecret).Spec.Restart
+	if !r.Active() {
+		return nil
+	}
+	var listed []string
+	for _, w := range r.Workloads {
+		listed = append(listed, string(w.Kind)+"/"+w.Name)
+	}
+	return listed
+}
 
 // list reads VaultSecrets from the cache without copying them: nobody may change what it returns.
 func list(ctx context.Context, from client.Reader, opts ...client.ListOption) ([]v1alpha1.VaultSecret, error) {

@@ -81,7 +81,7 @@ func requested(obj *v1alpha1.VaultSecret) bool {
 
 // finished tells whether nothing about the object itself asks for work.
 func finished(obj *v1alpha1.VaultSecret) bool {
-	return reconcile.Applied(obj) && !requested(obj) && obj.DeletionTimestamp == nil && !obj.Spec.Suspend &&
+	return reconcile.Applied(obj) && !requested(obj) && obj.DeletionTimestamp == nil && !obj.Spec.Suspend && !owes(obj) &&
 		obj.Status.SyncedDigest != "" && obj.Status.Target != nil && obj.Status.Target.Name == obj.TargetName()
 }
 

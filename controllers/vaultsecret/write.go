@@ -116,7 +116,7 @@ func (s *run) note(left target.Result) {
 		st.Target = &v1alpha1.TargetStatus{Name: left.Name, UID: string(left.UID), ResourceVersion: left.ResourceVersion, Mode: mode}
 	}
 	s.remember(s.state())
-	if left.Wrote || st.LastSyncTime == nil {
+	if s.wrote = left.Wrote; s.wrote || st.LastSyncTime == nil {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now
 	}

@@ -43,7 +43,7 @@ func generate(out string) error {
 	if err := definitions(out, filepath.Join(files, "crd")); err != nil {
 		return err
 	}
-	for _, source := range []string{"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml"} {
+	for _, source := range []string{"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml"} {
 		if err := rules(out, source, filepath.Join(files, "rules")); err != nil {
 			return fmt.Errorf("%s: %w", source, err)
 		}

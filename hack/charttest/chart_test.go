@@ -83,12 +83,18 @@ func mustRender(t *testing.T, namespace string, values map[string]any) objects {
 // install is what `kubectl apply -k config/default` applies.
 func install(t *testing.T) objects {
 	t.Helper()
+	return kustomized(t, filepath.Join(root, "config/default"))
+}
+
+// kustomized is what `kubectl apply -k` of a directory applies.
+func kustomized(t *testing.T, dir string) objects {
+	t.Helper()
 	assets, err := exec.CommandContext(t.Context(), "bash", filepath.Join(root, "hack/controlplane/assets.sh")).Output()
 	if err != nil {
 		t.Fatalf("hack/controlplane/assets.sh, which finds or builds kubectl: %v", err)
 	}
 	kubectl := filepath.Join(strings.TrimSpace(string(assets)), "kubectl")
-	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", filepath.Join(root, "config/default")).Output()
+	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", dir).Output()
 	if err != nil {
 		t.Fatalf("kubectl kustomize: %v", err)
 	}
@@ -129,6 +135,28 @@ func TestChartIsTheInstall(t *testing.T) {
 	}
 	if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
 		t.Fatalf("config/default and charts/scaivault differ; change both or run make generate (-config +chart)\n%s", diff)
+	}
+}
+
+// With operator.refreshPods, the chart is the install with its component config/refresh-pods.
+func TestRefreshPods(t *testing.T) {
+	dir, err := os.MkdirTemp(root, ".refresh-pods-") // a kustomization names others by relative paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	text := "resources: [../config/default]\ncomponents: [../config/refresh-pods]\n"
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := kustomized(t, dir)
+	delete(want, "Namespace/scaivault-system")
+	got := mustRender(t, "scaivault-system", map[string]any{"image": map[string]any{"tag": "latest"}, "operator": map[string]any{"refreshPods": true}})
+	if want["ClusterRole/scaivault-operator-refresh-pods"] == nil {
+		t.Fatal("config/refresh-pods gives no right")
+	}
+	if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
+		t.Fatalf("config/refresh-pods and operator.refreshPods differ (-config +chart)\n%s", diff)
 	}
 }
 

@@ -213,7 +213,7 @@ func next(o outcome, refresh time.Duration) (ctrl.Result, error) {
 	}
 	low := RefreshPriority
 	if o.after > 0 {
-		return ctrl.Result{RequeueAfter: wait.Jitter(o.after, refreshSpread), Priority: &low}, nil
+		refresh = min(refresh, o.after)
 	}
 	return ctrl.Result{RequeueAfter: wait.Jitter(refresh, refreshSpread), Priority: &low}, nil
 }

@@ -98,6 +98,7 @@ func TestOutcomes(t *testing.T) {
 		{"stalled after ready", true, Stalled("AccessDenied", boom), "Ready=False/AccessDenied Stalled=True/AccessDenied", "Warning AccessDenied boom", false, time.Hour},
 		{"waiting", false, Waiting("SecretMissing", time.Minute, boom), "Ready=False/SecretMissing Reconciling=True/SecretMissing", "Warning SecretMissing boom", false, time.Minute},
 		{"wrapped", false, fmt.Errorf("step: %w", Waiting("SecretMissing", time.Minute, boom)), "Ready=False/SecretMissing Reconciling=True/SecretMissing", "Warning SecretMissing step: boom", false, time.Minute},
+		{"waiting longer than the refresh", false, Waiting("SecretMissing", 2*time.Hour, boom), "Ready=False/SecretMissing Reconciling=True/SecretMissing", "Warning SecretMissing boom", false, time.Hour},
 		{"other", false, boom, "Ready=False/Retrying Reconciling=True/Retrying", "Warning Retrying boom", true, 0},
 		{"other keeps Ready of this generation", true, Retrying("VaultUnavailable", boom), "Ready=True/Synced Reconciling=True/VaultUnavailable", "Warning VaultUnavailable boom", true, 0},
 	}
