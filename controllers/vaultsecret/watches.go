@@ -23,7 +23,7 @@ import (
 // A repair that follows another within fightWindow waits for fightPause: somebody puts back what we put back.
 const (
 	fightWindow = 2 * time.Second
-	fightPause  = 500 * time.Millisecond
+	fightPause  = 250 * time.Millisecond
 )
 
 type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]

@@ -42,23 +42,30 @@ func (s *run) write(ctx context.Context) error {
 	return nil
 }
 
-// report ends the run of an object that could not write everything: others hold some of it. The watch tells when
-// that changes, as long as something in the Secret is ours and Kubernetes knows whose the rest is.
+// report ends the run of an object that could not write everything: others hold some of it.
 func (s *run) report(context.Context) error {
 	st, name := &s.obj.Status, s.obj.TargetName()
 	if len(st.Conflicts) == 0 {
 		return nil
 	}
-	rest, again := "the rest is applied", time.Duration(0)
+	rest := "the rest is applied"
 	if recorded(st.Target).Name != name {
-		rest, again = "nothing is left to apply", conflictRecheck
+		rest = "nothing is left to apply"
 	}
-	if slices.ContainsFunc(st.Conflicts, func(c v1alpha1.KeyConflict) bool { return c.Manager == target.Unknown }) {
-		again = conflictRecheck
-	}
-	return reconcile.StalledFor(v1alpha1.ReasonConflict, again, fmt.Errorf(
+	return reconcile.StalledFor(v1alpha1.ReasonConflict, s.recheck(), fmt.Errorf(
 		"others hold %d of the keys that this object wants in Secret %s, such as %s (%s); %s; leave them out here, delete them there, or take them over: kubectl -n %s annotate secret %s %s=%s",
 		st.ConflictCount, name, st.Conflicts[0].Key, st.Conflicts[0].Manager, rest, s.obj.Namespace, name, v1alpha1.AnnotationAdopt, s.obj.Name))
+}
+
+// recheck is when to look again at what others hold, 0 where the watch tells: something in the Secret is ours, and
+// Kubernetes knows whose the rest is.
+func (s *run) recheck() time.Duration {
+	st := &s.obj.Status
+	strange := func(c v1alpha1.KeyConflict) bool { return c.Manager == target.Unknown }
+	if recorded(st.Target).Name != s.obj.TargetName() || slices.ContainsFunc(st.Conflicts, strange) {
+		return conflictRecheck
+	}
+	return 0
 }
 
 // shares tells whether something in a Secret may be ours beside others, which no owner reference cleans up.
