@@ -374,6 +374,10 @@ type SyncedSource struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	ETag string `json:"etag,omitempty"`
+
+	// expiresAt is when this version expires in the vault, if it does; the object is looked at then.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 }
 
 // VaultSecret keeps one Kubernetes Secret equal to secrets in the vault, read with the rights of a

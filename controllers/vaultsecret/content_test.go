@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 )
@@ -152,6 +154,28 @@ func TestGlob(t *testing.T) {
 	for _, c := range cases {
 		if got := glob(c.pattern, c.s); got != c.want {
 			t.Errorf("glob(%q, %q) = %v", c.pattern, c.s, got)
+		}
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	in := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)} }
+	for name, test := range map[string]struct {
+		ends []*metav1.Time
+		want time.Time
+	}{
+		"none":                 {[]*metav1.Time{nil, nil}, time.Time{}},
+		"the first of several": {[]*metav1.Time{in(time.Hour), nil, in(time.Minute)}, now.Add(61 * time.Second)},
+		"due now":              {[]*metav1.Time{in(-time.Second)}, now.Add(time.Minute)},
+		"past and soon":        {[]*metav1.Time{in(-time.Hour), in(time.Second)}, now.Add(2 * time.Second)},
+	} {
+		var obj v1alpha1.VaultSecret
+		for _, at := range test.ends {
+			obj.Status.Synced = append(obj.Status.Synced, v1alpha1.SyncedSource{ExpiresAt: at})
+		}
+		if got := expiry(&obj, now); !got.Equal(test.want) {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
 }

@@ -96,6 +96,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		Steps:     []reconcile.Step{s.restart, s.check, s.compare, s.fetch, s.write, s.refreshPods, s.owe, s.report},
 		Done:      s.done,
 		Refresh:   func() time.Duration { return next(&s.obj, s.Now()) },
+		At:        func() time.Time { return expiry(&s.obj, s.Now()) },
 	})
 }
 
@@ -106,6 +107,25 @@ func refresh(obj *v1alpha1.VaultSecret) time.Duration {
 		return defaultRefresh
 	}
 	return max(d, minRefresh)
+}
+
+// expiry is when to look whether a secret that the target holds has expired: a second after the vault said that it
+// would, and every minute from then on, because clocks differ. Zero if none expires.
+func expiry(obj *v1alpha1.VaultSecret, now time.Time) time.Time {
+	var first time.Time
+	for _, y := range obj.Status.Synced {
+		if y.ExpiresAt == nil {
+			continue
+		}
+		at := y.ExpiresAt.Add(time.Second)
+		if !at.After(now) {
+			at = now.Add(missingRecheck)
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
 }
 
 // check refuses what cannot be done, before anything is read. It repeats what the schema says, because

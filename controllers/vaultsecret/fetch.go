@@ -29,6 +29,7 @@ type value struct {
 	path    string
 	version int64
 	etag    string
+	expires *vaultapi.Time
 	fields  map[string]json.RawMessage
 }
 
@@ -82,7 +83,7 @@ func (s *run) readOne(ctx context.Context, as session, w *wanted, etag string) e
 	case err != nil:
 		return s.failed(w, err, vaultapi.Code(err), vaultapi.IsForbidden(err))
 	}
-	return s.take(w, got.Version, got.Etag, got.Data)
+	return s.take(w, value{version: got.Version, etag: got.Etag, expires: got.ExpiresAt}, got.Data)
 }
 
 // readRest reads the values that are not there yet: a rendering needs those of unchanged secrets as well.
@@ -143,7 +144,7 @@ func (s *run) readTogether(ctx context.Context, as session, all []*wanted) error
 
 func (s *run) takeFrom(got *vaultapi.BatchResponse, w *wanted) error {
 	if secret, ok := got.Secrets[w.path]; ok {
-		return s.take(w, secret.Version, secret.Etag, secret.Data)
+		return s.take(w, value{version: secret.Version, etag: secret.Etag, expires: secret.ExpiresAt}, secret.Data)
 	}
 	bad, ok := got.Errors[w.path]
 	if !ok {
@@ -152,12 +153,13 @@ func (s *run) takeFrom(got *vaultapi.BatchResponse, w *wanted) error {
 	return s.failed(w, &vaultapi.Error{Code: bad.Code, Message: bad.Message}, bad.Code, vault.IsDeniedCode(bad.Code))
 }
 
-func (s *run) take(w *wanted, version int64, etag string, data vaultapi.Values) error {
-	fields, err := data.Fields()
-	if err != nil {
+func (s *run) take(w *wanted, got value, data vaultapi.Values) error {
+	var err error
+	if got.fields, err = data.Fields(); err != nil {
 		return vault.Explain(err, "read "+w.path)
 	}
-	w.outcome, w.value = found, value{name: nameOf(w.src, w.path), path: w.path, version: version, etag: etag, fields: fields}
+	got.name, got.path = nameOf(w.src, w.path), w.path
+	w.outcome, w.value = found, got
 	return s.inSight(w)
 }
 

@@ -83,7 +83,7 @@ func (s *Sink) Everything(ctx context.Context) error {
 		case !finished(obj), !synced(obj, stock), !s.undisturbed(ctx, obj):
 			s.Inbox.Add(ctx, priority(obj), 0, request(obj))
 		default:
-			s.Inbox.Add(ctx, reconcile.RefreshPriority, wait.Jitter(refresh(obj), 0.1), request(obj))
+			s.Inbox.Add(ctx, reconcile.RefreshPriority, reconcile.Later(refresh(obj), expiry(obj, s.Now()), s.Now()), request(obj))
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/vault"
@@ -157,7 +159,9 @@ func (s *run) state() []v1alpha1.SyncedSource {
 	for i := range s.wanted {
 		switch w := &s.wanted[i]; {
 		case w.outcome == found:
-			all = append(all, v1alpha1.SyncedSource{Source: w.src.Name, Path: w.path, Version: w.value.version, ETag: w.value.etag})
+			all = append(all, v1alpha1.SyncedSource{
+				Source: w.src.Name, Path: w.path, Version: w.value.version, ETag: w.value.etag, ExpiresAt: moment(w.value.expires),
+			})
 		case w.outcome == unchanged:
 			all = append(all, v1alpha1.SyncedSource{Source: w.src.Name, Path: w.path, ETag: w.etag})
 		case w.outcome == missing && !w.below(): // every key from it is optional
@@ -165,6 +169,13 @@ func (s *run) state() []v1alpha1.SyncedSource {
 		}
 	}
 	return all
+}
+
+func moment(t *vaultapi.Time) *metav1.Time {
+	if t == nil || t.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: t.Time}
 }
 
 // agrees tells whether the target holds just what the vault does.
@@ -179,7 +190,7 @@ func (s *run) agrees() bool {
 func digest(all []v1alpha1.SyncedSource) string {
 	h := sha256.New()
 	for _, y := range all {
-		fmt.Fprintf(h, "%s\x00%s\x00%s\n", y.Source, y.Path, y.ETag)
+		_, _ = fmt.Fprintf(h, "%s\x00%s\x00%s\n", y.Source, y.Path, y.ETag)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

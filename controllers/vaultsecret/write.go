@@ -118,15 +118,22 @@ func (s *run) note(left target.Result) {
 		return
 	}
 	before := recorded(st.Target)
+	s.wrote = left.Wrote || s.wroteEarlier(before, left.State)
 	st.Binding = &v1alpha1.BindingReference{Name: left.Name}
-	if mode := s.mode(); left.Wrote || mode == "" || before.UID != left.UID {
+	if mode := s.mode(); s.wrote || mode == "" || before.UID != left.UID {
 		st.Target = &v1alpha1.TargetStatus{Name: left.Name, UID: string(left.UID), ResourceVersion: left.ResourceVersion, Mode: mode}
 	}
 	s.remember(s.state())
-	if s.wrote = left.Wrote; s.wrote || st.LastSyncTime == nil {
+	if s.wrote || st.LastSyncTime == nil {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now
 	}
+}
+
+// wroteEarlier tells whether a run before this one wrote and could not say so: the Secret is not as the status has
+// it. What others do to a Shared one shows there as well, unless the vault's secrets are others than the status has.
+func (s *run) wroteEarlier(before, left target.State) bool {
+	return left != before && (!s.obj.Shared() || digest(s.state()) != s.obj.Status.SyncedDigest)
 }
 
 // mode is what the status says of the target; Exclusive is the absence of a word.

@@ -87,7 +87,7 @@ func TestNote(t *testing.T) {
 		}
 	}
 	s.obj.Spec.Target.Mode = v1alpha1.ExclusiveTarget
-	if got := left("4", false); got != "4  1180 it" { // every state of an Exclusive one is compared by its version
+	if got := left("4", false); got != "4  1240 it" { // an Exclusive one differs only by what we wrote
 		t.Errorf("%s", got)
 	}
 	if s.shares() {

@@ -103,6 +103,7 @@ type BatchSecret struct {
 	Version    int64          `json:"version"`
 	Etag       string         `json:"etag"`
 	SecretType string         `json:"secret_type"`
+	ExpiresAt  *Time          `json:"expires_at"`
 	Metadata   map[string]any `json:"metadata,omitempty"`
 }
 

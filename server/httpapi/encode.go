@@ -86,6 +86,7 @@ func appendBatch(b []byte, r batchAnswer) []byte {
 		b = appendNumber(b, "version", s.Version)
 		b = appendText(b, "etag", s.Etag)
 		b = appendText(b, "secret_type", s.SecretType)
+		b = appendTime(b, "expires_at", s.ExpiresAt)
 		if r.metadata && len(s.Metadata) > 0 {
 			b = appendMap(appendKey(b, "metadata"), s.Metadata)
 		}

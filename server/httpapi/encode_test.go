@@ -110,7 +110,7 @@ func TestAppendBatch(t *testing.T) {
 		t.Error(diff)
 	}
 	read := got["secrets"].(map[string]any)["a/b"].(map[string]any)
-	if read["etag"] != "abc" || read["secret_type"] != "json" || read["metadata"] == nil || read["data"].(map[string]any)["url"] == nil || len(read) != 5 {
+	if read["etag"] != "abc" || read["secret_type"] != "json" || read["metadata"] == nil || read["data"].(map[string]any)["url"] == nil || read["expires_at"] != nil || len(read) != 6 {
 		t.Errorf("a/b is %v", read)
 	}
 	answer.metadata = false

@@ -92,6 +92,7 @@ func TestOperatorChangesOnlyAnnotationsOfTemplates(t *testing.T) {
 		s:  {"replicas": `{"spec":{"replicas":0}}`, "strategy": `{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}`},
 		ds: {"strategy": `{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}`},
 	}
+	special[d]["the count of a DaemonSet"] = `{"metadata":{"annotations":{"deprecated.daemonset.template.generation":"7"}}}`
 	for o, more := range special {
 		w.until("a restart", "<nil>", func() string { return fmt.Sprint(try(o, fmt.Sprintf(allowed, "first"))) })
 		for _, cases := range []map[string]string{forbidden, more} {

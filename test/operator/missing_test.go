@@ -10,6 +10,7 @@ import (
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 	"github.com/scailabs/scaivault/pkg/client"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func deleting(s *v1alpha1.VaultSecretSpec) { s.WhenSourceMissing = v1alpha1.DeleteWhenMissing }
@@ -55,6 +56,41 @@ func TestSourceDeleted(t *testing.T) {
 	}
 	w.promised("restored → made anew", start, secrets.await("the Secret", contains("gone", "k=1")))
 	w.synced("kept", "gone", "optional")
+}
+
+// A secret that expires is seen to be gone when it does. Keep leaves the Secret, and a new version brings all back.
+func TestSourceExpires(t *testing.T) {
+	w := running(t)
+	w.allowed()
+	raw := vaultapi.WriteRequest{Data: []byte(`{"k":"1"}`), Options: vaultapi.WriteOptions{ExpiresIn: "3s"}}
+	written, err := w.admin.Secrets.Write(t.Context(), w.path("s"), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put(w.path("other"), map[string]any{"k": "1"})
+	objects := w.watch(&v1alpha1.VaultSecretList{})
+	w.create("kept", w.path("s"))
+	w.create("deleting", w.path("s"), deleting)
+	w.create("batch", w.path("s"), func(s *v1alpha1.VaultSecretSpec) {
+		s.Sources = append(s.Sources, source("other", w.path("other")))
+		s.Data = []v1alpha1.DataEntry{field("k", "db", "k"), field("other", "other", "k")}
+	})
+	w.synced("kept", "deleting", "batch")
+	if y := w.get("kept").Status.Synced[0]; y.ExpiresAt == nil || !y.ExpiresAt.Time.Equal(written.ExpiresAt.Time) {
+		t.Errorf("status tells %v, the vault %v", y.ExpiresAt, written.ExpiresAt)
+	}
+	for _, name := range []string{"kept", "deleting", "batch"} {
+		w.promised("expired → told: "+name, written.ExpiresAt.Add(time.Second), objects.await("SecretMissing", becomes(name, "False/SecretMissing")))
+		objects.rewind()
+	}
+	w.says("kept", "left as it is")
+	w.holds("kept", "k=1")
+	w.holds("deleting", "k=1") // until a second look agrees
+	w.put(w.path("s"), map[string]any{"k": "2"})
+	for _, name := range []string{"kept", "deleting"} {
+		w.holds(name, "k=2")
+	}
+	w.synced("kept", "deleting", "batch")
 }
 
 // Half a minute, once for real. A source that is missing without an event that says why is looked for twice, half a

@@ -176,6 +176,13 @@ func (tr *trail) mark() {
 	tr.next = len(tr.seen)
 }
 
+// rewind makes await look at all that was seen.
+func (tr *trail) rewind() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.next = 0
+}
+
 // await returns the first sighting after the last one returned, or after mark, that matches.
 func (tr *trail) await(what string, match func(sighting) bool) sighting {
 	tr.t.Helper()

@@ -60,6 +60,8 @@ type Plan struct {
 	Done func() (reason, message string)
 	// Refresh is the time after which to look again without being told; at most a tenth is added.
 	Refresh func() time.Duration
+	// At is a moment at which to look again whatever Refresh says; zero: there is none. May be nil.
+	At func() time.Time
 	// Gone is called when the object no longer exists; may be nil.
 	Gone func()
 }
@@ -194,7 +196,11 @@ func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, 
 	if err := r.letGo(ctx, obj, plan); err != nil && !apierrors.IsConflict(err) {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return next(o, plan.Refresh())
+	res, err := next(o, plan.Refresh())
+	if err == nil && plan.At != nil {
+		res.RequeueAfter = sooner(res.RequeueAfter, plan.At(), r.Now())
+	}
+	return res, err
 }
 
 func steps(ctx context.Context, all []Step) error {
@@ -216,6 +222,18 @@ func next(o outcome, refresh time.Duration) (ctrl.Result, error) {
 		refresh = min(refresh, o.after)
 	}
 	return ctrl.Result{RequeueAfter: wait.Jitter(refresh, refreshSpread), Priority: &low}, nil
+}
+
+// Later is when to look at an object again that a plan would run: like next, for objects that are well.
+func Later(refresh time.Duration, at, now time.Time) time.Duration {
+	return sooner(wait.Jitter(refresh, refreshSpread), at, now)
+}
+
+func sooner(after time.Duration, at, now time.Time) time.Duration {
+	if at.IsZero() {
+		return after
+	}
+	return min(after, max(at.Sub(now), time.Millisecond))
 }
 
 // save patches the status if it changed. The patch carries the resourceVersion, because a difference
