@@ -92,6 +92,8 @@ suspend: true
 		{name: "whenDeleted", spec: oneSource + "whenDeleted: Orphan", want: "Unsupported value"},
 		{name: "mistake 15: service account token", spec: oneSource + "target: {type: kubernetes.io/service-account-token}", want: "never written"},
 		{name: "mistake 17: no file or URL field", spec: oneSource + "vaultURL: https://evil.example", want: "unknown field"},
+		{name: "mistake 17: a file as path", spec: "sources: [{name: db, path: '/var/run/secrets/kubernetes.io/serviceaccount/token'}]", want: "leading or trailing slash"},
+		{name: "mistake 17: a URL as path", spec: "sources: [{name: db, path: 'http://169.254.169.254/latest'}]", want: "must be one to ten segments"},
 	})
 }
 

@@ -95,7 +95,8 @@ func TestNumbersStayAsWritten(t *testing.T) {
 }
 
 // TestHostileTextInEveryInput puts text that some database, log or parser may trip over into every input of every
-// operation, one at a time, on both engines. The answer may be yes or no, but never a failure of the server.
+// operation, one at a time, on both engines. The answer may be yes or no, but never a failure of the server, nor
+// anything that a browser shows as a page.
 func TestHostileTextInEveryInput(t *testing.T) {
 	vault.Each(t, func(t *testing.T, s *vault.Composed) {
 		w := s.World(s.Caller, "w", "v")
@@ -109,6 +110,10 @@ func TestHostileTextInEveryInput(t *testing.T) {
 					got := s.Do(r)
 					if got.Status >= 500 || got.Status == 0 {
 						t.Errorf("%s with %s in %s: %d %s", o.ID, name, input, got.Status, got.Body)
+					}
+					if kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";"); len(got.Body) > 0 && kind != "application/json" && kind != "text/plain" ||
+						got.Header.Get("X-Content-Type-Options") != "nosniff" { // mistake 32: what was sent comes back as a page
+						t.Errorf("%s with %s in %s: answered as %q", o.ID, name, input, kind)
 					}
 					if got.Status/100 == 3 {
 						t.Errorf("%s with %s in %s: redirected to %s", o.ID, name, input, got.Header.Get("Location"))
