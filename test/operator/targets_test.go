@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/test/operator"
 )
 
 func target(t v1alpha1.SecretTarget) func(*v1alpha1.VaultSecretSpec) {
@@ -102,6 +103,42 @@ func TestConflictAndAdoption(t *testing.T) {
 	w.is("taken", "False/Conflict")
 	w.says("taken", "ConfigMap kube-root-ca.crt")
 }
+
+// What somebody writes on his own object widens nothing (field.md 20: scope was taken from annotations that the
+// attacker set). Who may make a VaultSecret, and no more, gets no Secret handed over by it, nor another's rights.
+func TestMistake20AnnotationsGrantNothing(t *testing.T) {
+	w := running(t)
+	w.put(w.path("s"), map[string]any{"k": "1"})
+	w.put("apps/of-others/s", map[string]any{"k": "2"})
+	w.allowed()
+	other := w.namespace("other", nil)
+	foreign := w.theirs("theirs", map[string]string{"x": "y"})
+	marks := map[string]string{
+		v1alpha1.AnnotationAdopt: "theirs", v1alpha1.LabelManaged: "true", "scaivault.io/cluster-wide": "true", "scaivault.io/owner": "theirs",
+		"scaivault.io/namespace": other, "scaivault.io/service-account": operatorAccount, "scaivault.io/identity": "user:dev", "scaivault.io/path": "apps/of-others/s",
+	}
+	for name, path := range map[string]string{"theirs": w.path("s"), "far": "apps/of-others/s"} {
+		v := w.declared(name, path)
+		v.Annotations, v.Labels = marks, map[string]string{v1alpha1.LabelManaged: "true"}
+		v.Status.Target = &v1alpha1.TargetStatus{Name: foreign.Name, UID: string(foreign.UID), ResourceVersion: foreign.ResourceVersion}
+		if err := w.kube.Create(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.is("theirs", "False/Conflict")
+	w.is("far", "False/AccessDenied")
+	w.says("far", "sa:"+w.ns+":app")
+	w.holds("far", "")
+	w.remove(w.get("theirs"), w.get("far"))
+	w.pass(2 * time.Second) // the garbage collector takes about a second
+	if s := w.secret("theirs"); s == nil || s.ResourceVersion != foreign.ResourceVersion {
+		t.Errorf("a Secret of somebody else became %v", s)
+	}
+	w.ns = other
+	w.holds("theirs", "")
+}
+
+const operatorAccount = operator.Namespace + "/" + operator.Account
 
 func (w *world) configMapUID() string {
 	w.Helper()
