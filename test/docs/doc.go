@@ -1,0 +1,2 @@
+// Package docs holds pages of the documentation to what the tree really has.
+package docs
