@@ -41,7 +41,8 @@ func TestMistake17NoFieldNamesAFileOrURL(t *testing.T) {
 	suspicious := regexp.MustCompile(`(?i)(path|file|dir|url|uri|host|server|address|endpoint|port|proxy|socket|ca(bundle|cert|data)|provider|command|exec|plugin)`)
 	ofTheVault := []string{
 		"VaultSecret.spec.sources[].path", // segments of a-z, 0-9, -, _ and . only, as the API server checks
-		"VaultPolicy.spec.rules[].paths",  // patterns of such
+		"VaultSecret.spec.sources[].pathPrefix",
+		"VaultPolicy.spec.rules[].paths", // patterns of such
 	}
 	var met []string
 	for _, file := range []string{"crd/scaivault.io_vaultsecrets.yaml", "crd/scaivault.io_vaultpolicies.yaml"} {
@@ -82,11 +83,13 @@ func fields(at string, s apiextensionsv1.JSONSchemaProps) (out []string) {
 }
 
 // Mistake 61: a finalizer on a namespace that was not the operator's kept it from ending. Of what is not its own the
-// operator may write Secrets, which are what it is for, tokens and events, and so it can hold nothing else back.
+// operator may write Secrets, which are what it is for, tokens, events, and annotations of workloads, and so it can
+// hold nothing else back.
 func TestMistake61RightsOverWhatIsNotOurs(t *testing.T) {
 	allowed := []string{
 		"secrets create", "secrets delete", "secrets patch", // with force and preconditions; never a finalizer: TestMistake42
 		"serviceaccounts/token create", "events create", "events patch",
+		"daemonsets patch", "deployments patch", "statefulsets patch", // admission keeps this to annotations scaivault.io/restart.*
 	}
 	var got []string
 	for _, role := range decode[rbacv1.ClusterRole](t, "rbac/role.yaml") {

@@ -2,6 +2,7 @@ package vaultsecret
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,7 +32,7 @@ func TestMistake50BareObjects(t *testing.T) {
 		WithIndex(bare, indexAccount, byAccount).WithIndex(bare, indexTarget, byTarget).Build()
 	w := &watches{cached: cached, Reconciler: &Reconciler{
 		Writer: &target.Writer{Memory: target.NewMemory()}, Absences: vault.NewAbsences(),
-		Accounts: vault.NewAccounts(nil, vault.Minter{}, cached, nil),
+		Accounts: vault.NewAccounts(nil, vault.Minter{}, cached, nil), Now: func() time.Time { return time.Unix(0, 0) },
 	}}
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[ctrl.Request]())
 	defer q.ShutDown()
