@@ -49,6 +49,7 @@ type Client struct {
 	Audit         *Audit
 	Subscriptions *Subscriptions
 	Auth          *Auth
+	TrustRules    *TrustRules
 	System        *System
 
 	base      string
@@ -99,7 +100,7 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 func (c *Client) wired() *Client {
 	c.Secrets, c.Policies, c.Audit = &Secrets{c}, &Policies{c}, &Audit{c}
-	c.Subscriptions, c.Auth, c.System = &Subscriptions{c}, &Auth{c}, &System{c}
+	c.Subscriptions, c.Auth, c.TrustRules, c.System = &Subscriptions{c}, &Auth{c}, &TrustRules{c}, &System{c}
 	return c
 }
 
