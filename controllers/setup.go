@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
+	admissionv1client "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -33,6 +34,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/certificates"
 	"github.com/scailabs/scaivault/controllers/internal/consumers"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
@@ -67,6 +69,8 @@ type Options struct {
 	TokenFile string
 	// ServiceAccount is used instead outside a cluster: tokens are requested for it.
 	ServiceAccount Account
+
+	RenewCertificates bool // of the install's own authority, in Namespace
 
 	AllowSecretTypes []string // besides the five of target.Types
 	AllowNamespaces  []string // of those that are never written to otherwise
@@ -105,7 +109,7 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := p.addVaultPolicy(mgr); err != nil {
 		return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
 	}
-	return mgr, p.addFeed(mgr)
+	return mgr, errors.Join(p.addRenewal(mgr), p.addFeed(mgr))
 }
 
 func orDefault[T comparable](v, otherwise T) T {
@@ -282,6 +286,25 @@ func sweep(ctx context.Context, s *vaultpolicy.Sink, log logr.Logger) error {
 			}
 		}
 	}
+}
+
+// addRenewal keeps the certificates that the bootstrap made.
+func (p *parts) addRenewal(mgr manager.Manager) error {
+	if !p.RenewCertificates {
+		return nil
+	}
+	admission, err := admissionv1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("client of the cluster: %w", err)
+	}
+	log := p.Log.WithName("certificates")
+	return mgr.Add(&certificates.Renewal{
+		Keeper: &certificates.Keeper{
+			Secrets: p.core.Secrets(p.Namespace), Namespace: p.Namespace, Now: time.Now, Say: func(line string) { log.Info(line) },
+			Serving: []certificates.Serving{{Secret: certificates.SecretServer}, {Secret: certificates.SecretWebhook}},
+		},
+		Webhooks: admission.ValidatingWebhookConfigurations(), Log: log,
+	})
 }
 
 func (p *parts) addFeed(mgr manager.Manager) error {

@@ -38,6 +38,7 @@ func runCommand() *cobra.Command {
 	f.StringSliceVar(&o.AllowSecretTypes, "allow-secret-type", nil, "further Secret type that a target may have; may be repeated")
 	f.StringSliceVar(&o.AllowNamespaces, "allow-namespace", nil, "allow targets in kube-system or the operator's own namespace; may be repeated")
 	f.BoolVar(&o.RefreshPods, "refresh-pods", false, "allow VaultSecrets to ask for refreshPods: Immediate, which patches pods; needs the rights of config/refresh-pods")
+	f.BoolVar(&o.RenewCertificates, "renew-certificates", true, "renew the certificates that the bootstrap made, before they end")
 	f.StringVar(&webhookCertDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key; with it admission is served on port 9443, see config/webhook")
 	return c
 }

@@ -443,18 +443,22 @@ func TestNothingIsAnsweredWithoutARecord(t *testing.T) {
 func TestReviewsAreBounded(t *testing.T) {
 	f := newFixture(t, storetest.Open(t, storetest.Options(t, store.SQLite)))
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{DB: f.db, Guard: f.guard, Edge: f.trail})
 		slow := &slowReviewer{release: make(chan struct{})}
+		jammed, other := Cluster{Name: "jammed", Issuer: "j", Reviewer: slow}, Cluster{Name: HomeCluster, Reviewer: &reviewer{}}
+		s := New(Options{DB: f.db, Guard: f.guard, Edge: f.trail, Clusters: []Cluster{jammed, other}})
 		done := make(chan struct{}, 3*maxReviews)
 		for range 3 * maxReviews {
 			go func() {
-				_, _ = s.review(t.Context(), Cluster{Reviewer: slow}, "x")
+				_, _ = s.review(t.Context(), jammed, "x")
 				done <- struct{}{}
 			}()
 		}
 		synctest.Wait()
 		if got := slow.asked.Load(); got != maxReviews {
 			t.Errorf("%d reviews at once", got)
+		}
+		if _, err := s.review(t.Context(), other, "x"); err != nil { // a cluster that is slow holds up no other
+			t.Error(err)
 		}
 		close(slow.release)
 		for range 3 * maxReviews {
