@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
-	admissionv1client "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -34,7 +33,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
-	"github.com/scailabs/scaivault/controllers/certificates"
 	"github.com/scailabs/scaivault/controllers/internal/consumers"
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
@@ -70,7 +68,12 @@ type Options struct {
 	// ServiceAccount is used instead outside a cluster: tokens are requested for it.
 	ServiceAccount Account
 
-	RenewCertificates bool // of the install's own authority, in Namespace
+	// Namespaces are those that are served, with rights in no other; empty: all.
+	Namespaces []string
+	// WithoutPolicies leaves VaultPolicies to somebody else: they need rights in the whole cluster.
+	WithoutPolicies bool
+	// RenewCertificates looks after the certificates of the install's own authority, in Namespace.
+	RenewCertificates bool
 
 	AllowSecretTypes []string // besides the five of target.Types
 	AllowNamespaces  []string // of those that are never written to otherwise
@@ -106,8 +109,10 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := p.addVaultSecret(ctx, mgr); err != nil {
 		return nil, fmt.Errorf("controller of VaultSecret: %w", err)
 	}
-	if err := p.addVaultPolicy(mgr); err != nil {
-		return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
+	if !o.WithoutPolicies {
+		if err := p.addVaultPolicy(mgr); err != nil {
+			return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
+		}
 	}
 	return mgr, errors.Join(p.addRenewal(mgr), p.addFeed(mgr))
 }
@@ -140,6 +145,7 @@ func newManager(o Options) (manager.Manager, error) {
 		HealthProbeBindAddress: orDefault(o.ProbeAddress, "0"),
 		Cache: cache.Options{
 			ReaderFailOnMissingInformer: true, // nothing is ever watched by accident
+			DefaultNamespaces:           only(o.Namespaces),
 			DefaultTransform:            slim,
 			ByObject:                    map[kube.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*managed)}},
 		},
@@ -148,6 +154,18 @@ func newManager(o Options) (manager.Manager, error) {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// only limits what is cached to namespaces; nil is all of them.
+func only(namespaces []string) map[string]cache.Config {
+	if len(namespaces) == 0 {
+		return nil
+	}
+	limits := map[string]cache.Config{}
+	for _, ns := range namespaces {
+		limits[ns] = cache.Config{}
+	}
+	return limits
 }
 
 // slim drops what the operator never reads from everything it caches. Of a Secret that several write to,
@@ -187,27 +205,20 @@ func newParts(mgr manager.Manager, o Options) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of the cluster: %w", err)
 	}
-	v, err := client.New(client.Options{BaseURL: o.VaultURL, CAFile: o.VaultCAFile, UserAgent: o.UserAgent, Timeout: vaultTimeout, Retries: -1})
+	v, err := newVault(o)
 	if err != nil {
-		return nil, fmt.Errorf("client of the vault: %w", err)
+		return nil, err
 	}
 	success, err := reconcile.SuccessGauge(metrics.Registry)
 	if err != nil {
 		return nil, err
 	}
 	p := &parts{Options: o, core: core, vault: v, success: success, absences: vault.NewAbsences()}
-	p.own, p.refused = vault.Own(v, p.mintOwn(), time.Now)
+	p.own, p.refused = vault.Own(v, mintOwn(core, o), time.Now)
 	p.guard = vault.NewGuard(v.System, vault.ConfigMapPin{Maps: core, Namespace: o.Namespace}, time.Now)
 	p.writer = &target.Writer{Secrets: core, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Memory: target.NewMemory(), Rules: p.rules()}
 	p.inbox.secrets, p.inbox.policies = reconcile.NewInbox(), reconcile.NewInbox()
 	return p, nil
-}
-
-func (p *parts) mintOwn() vault.MintFunc {
-	if p.TokenFile != "" {
-		return vault.FileToken(p.TokenFile)
-	}
-	return vault.Minter{Accounts: p.core}.For(p.ServiceAccount.Namespace, p.ServiceAccount.Name, "")
 }
 
 func (p *parts) runner(mgr manager.Manager, kind string) *reconcile.Runner {
@@ -267,7 +278,7 @@ func (p *parts) addVaultPolicy(mgr manager.Manager) error {
 		Runner: p.runner(mgr, "VaultPolicy"), Cached: mgr.GetClient(), Policies: p.own.Policies, Refused: p.refused,
 		Guard: p.guard, Cluster: p.Cluster, Now: time.Now,
 	}
-	sink := &vaultpolicy.Sink{Cached: mgr.GetClient(), Vault: p.own.Policies, Guard: p.guard, Cluster: p.Cluster, Inbox: p.inbox.policies}
+	sink := &vaultpolicy.Sink{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Vault: p.own.Policies, Guard: p.guard, Cluster: p.Cluster, Inbox: p.inbox.policies}
 	p.sinks = append(p.sinks, sink)
 	err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return sweep(ctx, sink, p.Log) }))
 	return errors.Join(err, r.SetupWithManager(mgr, p.inbox.policies, p.options(1)))
@@ -288,25 +299,6 @@ func sweep(ctx context.Context, s *vaultpolicy.Sink, log logr.Logger) error {
 	}
 }
 
-// addRenewal keeps the certificates that the bootstrap made.
-func (p *parts) addRenewal(mgr manager.Manager) error {
-	if !p.RenewCertificates {
-		return nil
-	}
-	admission, err := admissionv1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
-	if err != nil {
-		return fmt.Errorf("client of the cluster: %w", err)
-	}
-	log := p.Log.WithName("certificates")
-	return mgr.Add(&certificates.Renewal{
-		Keeper: &certificates.Keeper{
-			Secrets: p.core.Secrets(p.Namespace), Namespace: p.Namespace, Now: time.Now, Say: func(line string) { log.Info(line) },
-			Serving: []certificates.Serving{{Secret: certificates.SecretServer}, {Secret: certificates.SecretWebhook}},
-		},
-		Webhooks: admission.ValidatingWebhookConfigurations(), Log: log,
-	})
-}
-
 func (p *parts) addFeed(mgr manager.Manager) error {
 	connected, err := reconcile.Registered(metrics.Registry, prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "scaivault_operator_event_feed_connected", Help: "1 while events of the vault arrive.",
@@ -315,7 +307,7 @@ func (p *parts) addFeed(mgr manager.Manager) error {
 		return err
 	}
 	return mgr.Add(&vault.Feed{
-		Vault: p.own, Refused: p.refused, Owner: "k8s:" + p.Cluster + "/Operator/" + p.Namespace + "/scaivault-operator/feed",
+		Vault: p.own, Refused: p.refused, Owner: feedOwner(p.Options),
 		Guard: p.guard, Absences: p.absences, Sinks: p.sinks, Log: p.Log.WithName("feed"), Connected: connected,
 	})
 }

@@ -33,7 +33,9 @@ func TestTrustWebhook(t *testing.T) {
 	if _, err := configurations.Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = p.Kubectl(t.Context(), "delete", "validatingwebhookconfiguration", WebhookConfiguration) })
+	t.Cleanup(func() {
+		_, _ = p.Kubectl(t.Context(), "delete", "validatingwebhookconfiguration", WebhookConfiguration)
+	})
 	one, two := newInstall(t).ensure(), newInstall(t).ensure()
 	for _, step := range []struct {
 		trust   []byte

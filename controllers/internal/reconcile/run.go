@@ -60,6 +60,8 @@ type Plan struct {
 	Done func() (reason, message string)
 	// Refresh is the time after which to look again without being told; at most a tenth is added.
 	Refresh func() time.Duration
+	// Until gives a moment at which to look again, if that is sooner; zero for none. May be nil.
+	Until func() time.Time
 	// Gone is called when the object no longer exists; may be nil.
 	Gone func()
 }
@@ -194,7 +196,7 @@ func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, 
 	if err := r.letGo(ctx, obj, plan); err != nil && !apierrors.IsConflict(err) {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return next(o, plan.Refresh())
+	return r.next(o, plan)
 }
 
 func steps(ctx context.Context, all []Step) error {
@@ -207,15 +209,19 @@ func steps(ctx context.Context, all []Step) error {
 }
 
 // next says when the object runs again. Work that nobody waits for runs at the lowest priority.
-func next(o outcome, refresh time.Duration) (ctrl.Result, error) {
+func (r *Runner) next(o outcome, plan Plan) (ctrl.Result, error) {
 	if o.retry != nil {
 		return ctrl.Result{}, o.retry
 	}
-	low := RefreshPriority
+	low, after := RefreshPriority, plan.Refresh()
 	if o.after > 0 {
-		refresh = min(refresh, o.after)
+		after = min(after, o.after)
 	}
-	return ctrl.Result{RequeueAfter: wait.Jitter(refresh, refreshSpread), Priority: &low}, nil
+	after = wait.Jitter(after, refreshSpread)
+	if plan.Until != nil && !plan.Until().IsZero() {
+		after = min(after, max(plan.Until().Sub(r.Now()), time.Millisecond))
+	}
+	return ctrl.Result{RequeueAfter: after, Priority: &low}, nil
 }
 
 // save patches the status if it changed. The patch carries the resourceVersion, because a difference
