@@ -68,6 +68,13 @@ type Options struct {
 	// ServiceAccount is used instead outside a cluster: tokens are requested for it.
 	ServiceAccount Account
 
+	// Namespaces are those that are served, with rights in no other; empty: all.
+	Namespaces []string
+	// WithoutPolicies leaves VaultPolicies to somebody else: they need rights in the whole cluster.
+	WithoutPolicies bool
+	// RenewCertificates looks after the certificates of the install's own authority, in Namespace.
+	RenewCertificates bool
+
 	AllowSecretTypes []string // besides the five of target.Types
 	AllowNamespaces  []string // of those that are never written to otherwise
 	Concurrency      int      // VaultSecrets at a time; 0: 16
@@ -102,10 +109,12 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := p.addVaultSecret(ctx, mgr); err != nil {
 		return nil, fmt.Errorf("controller of VaultSecret: %w", err)
 	}
-	if err := p.addVaultPolicy(mgr); err != nil {
-		return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
+	if !o.WithoutPolicies {
+		if err := p.addVaultPolicy(mgr); err != nil {
+			return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
+		}
 	}
-	return mgr, p.addFeed(mgr)
+	return mgr, errors.Join(p.addRenewal(mgr), p.addFeed(mgr))
 }
 
 func orDefault[T comparable](v, otherwise T) T {
@@ -136,6 +145,7 @@ func newManager(o Options) (manager.Manager, error) {
 		HealthProbeBindAddress: orDefault(o.ProbeAddress, "0"),
 		Cache: cache.Options{
 			ReaderFailOnMissingInformer: true, // nothing is ever watched by accident
+			DefaultNamespaces:           only(o.Namespaces),
 			DefaultTransform:            slim,
 			ByObject:                    map[kube.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*managed)}},
 		},
@@ -144,6 +154,18 @@ func newManager(o Options) (manager.Manager, error) {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// only limits what is cached to namespaces; nil is all of them.
+func only(namespaces []string) map[string]cache.Config {
+	if len(namespaces) == 0 {
+		return nil
+	}
+	limits := map[string]cache.Config{}
+	for _, ns := range namespaces {
+		limits[ns] = cache.Config{}
+	}
+	return limits
 }
 
 // slim drops what the operator never reads from everything it caches. Of a Secret that several write to,
@@ -183,27 +205,20 @@ func newParts(mgr manager.Manager, o Options) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of the cluster: %w", err)
 	}
-	v, err := client.New(client.Options{BaseURL: o.VaultURL, CAFile: o.VaultCAFile, UserAgent: o.UserAgent, Timeout: vaultTimeout, Retries: -1})
+	v, err := newVault(o)
 	if err != nil {
-		return nil, fmt.Errorf("client of the vault: %w", err)
+		return nil, err
 	}
 	success, err := reconcile.SuccessGauge(metrics.Registry)
 	if err != nil {
 		return nil, err
 	}
 	p := &parts{Options: o, core: core, vault: v, success: success, absences: vault.NewAbsences()}
-	p.own, p.refused = vault.Own(v, p.mintOwn(), time.Now)
+	p.own, p.refused = vault.Own(v, mintOwn(core, o), time.Now)
 	p.guard = vault.NewGuard(v.System, vault.ConfigMapPin{Maps: core, Namespace: o.Namespace}, time.Now)
 	p.writer = &target.Writer{Secrets: core, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Memory: target.NewMemory(), Rules: p.rules()}
 	p.inbox.secrets, p.inbox.policies = reconcile.NewInbox(), reconcile.NewInbox()
 	return p, nil
-}
-
-func (p *parts) mintOwn() vault.MintFunc {
-	if p.TokenFile != "" {
-		return vault.FileToken(p.TokenFile)
-	}
-	return vault.Minter{Accounts: p.core}.For(p.ServiceAccount.Namespace, p.ServiceAccount.Name, "")
 }
 
 func (p *parts) runner(mgr manager.Manager, kind string) *reconcile.Runner {
@@ -263,7 +278,7 @@ func (p *parts) addVaultPolicy(mgr manager.Manager) error {
 		Runner: p.runner(mgr, "VaultPolicy"), Cached: mgr.GetClient(), Policies: p.own.Policies, Refused: p.refused,
 		Guard: p.guard, Cluster: p.Cluster, Now: time.Now,
 	}
-	sink := &vaultpolicy.Sink{Cached: mgr.GetClient(), Vault: p.own.Policies, Guard: p.guard, Cluster: p.Cluster, Inbox: p.inbox.policies}
+	sink := &vaultpolicy.Sink{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Vault: p.own.Policies, Guard: p.guard, Cluster: p.Cluster, Inbox: p.inbox.policies}
 	p.sinks = append(p.sinks, sink)
 	err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return sweep(ctx, sink, p.Log) }))
 	return errors.Join(err, r.SetupWithManager(mgr, p.inbox.policies, p.options(1)))
@@ -292,7 +307,7 @@ func (p *parts) addFeed(mgr manager.Manager) error {
 		return err
 	}
 	return mgr.Add(&vault.Feed{
-		Vault: p.own, Refused: p.refused, Owner: "k8s:" + p.Cluster + "/Operator/" + p.Namespace + "/scaivault-operator/feed",
+		Vault: p.own, Refused: p.refused, Owner: feedOwner(p.Options),
 		Guard: p.guard, Absences: p.absences, Sinks: p.sinks, Log: p.Log.WithName("feed"), Connected: connected,
 	})
 }

@@ -24,6 +24,7 @@ import (
 const (
 	adminSocket  = "admin.sock"
 	maxAdminBody = 64 << 10
+	maxAdminPage = 1000
 	adminTimeout = 30 * time.Second
 )
 
@@ -41,14 +42,14 @@ func administration(a *authn.Service) http.Handler {
 	mux.Handle("DELETE /tokens/{id}", administer(func(r *http.Request, _ struct{}) (any, error) {
 		return struct{}{}, a.Revoke(r.Context(), who, r.PathValue("id"))
 	}))
-	mux.Handle("POST /trust-rules", administer(func(r *http.Request, in authn.TrustRule) (any, error) {
-		return a.AddTrustRule(r.Context(), who, in)
+	mux.Handle("POST /trust-rules", administer(func(r *http.Request, in vaultapi.TrustRuleWrite) (any, error) {
+		return a.CreateTrustRule(r.Context(), who, in)
 	}))
 	mux.Handle("GET /trust-rules", administer(func(r *http.Request, _ struct{}) (any, error) {
-		return a.TrustRules(r.Context(), who)
+		return a.TrustRules(r.Context(), who, authn.TrustFilter{Limit: maxAdminPage, Cursor: r.URL.Query().Get("cursor")})
 	}))
 	mux.Handle("DELETE /trust-rules/{name}", administer(func(r *http.Request, _ struct{}) (any, error) {
-		return struct{}{}, a.RemoveTrustRule(r.Context(), who, r.PathValue("name"))
+		return struct{}{}, a.DeleteTrustRule(r.Context(), who, r.PathValue("name"))
 	}))
 	return mux
 }
@@ -161,18 +162,28 @@ func (a *Admin) RevokeToken(ctx context.Context, id string) error {
 	return a.call(ctx, "DELETE", "/tokens/"+url.PathEscape(id), nil, nil)
 }
 
-// AddTrustRule stores a trust rule.
-func (a *Admin) AddTrustRule(ctx context.Context, r authn.TrustRule) (out authn.TrustRule, err error) {
-	return out, a.call(ctx, "POST", "/trust-rules", r, &out)
+// CreateTrustRule stores a trust rule.
+func (a *Admin) CreateTrustRule(ctx context.Context, w vaultapi.TrustRuleWrite) (out vaultapi.TrustRule, err error) {
+	return out, a.call(ctx, "POST", "/trust-rules", w, &out)
 }
 
-// TrustRules lists trust rules by name.
-func (a *Admin) TrustRules(ctx context.Context) (out []authn.TrustRule, err error) {
-	return out, a.call(ctx, "GET", "/trust-rules", nil, &out)
+// TrustRules lists all trust rules by name.
+func (a *Admin) TrustRules(ctx context.Context) (all []vaultapi.TrustRule, err error) {
+	for cursor := ""; ; {
+		var page vaultapi.TrustRuleList
+		if err := a.call(ctx, "GET", "/trust-rules?cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.TrustRules...)
+		if page.Cursor == nil {
+			return all, nil
+		}
+		cursor = *page.Cursor
+	}
 }
 
-// RemoveTrustRule removes a trust rule by name or id.
-func (a *Admin) RemoveTrustRule(ctx context.Context, name string) error {
+// DeleteTrustRule removes a trust rule by name or id.
+func (a *Admin) DeleteTrustRule(ctx context.Context, name string) error {
 	return a.call(ctx, "DELETE", "/trust-rules/"+url.PathEscape(name), nil, nil)
 }
 

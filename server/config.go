@@ -1,14 +1,12 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +35,7 @@ type Config struct {
 
 	KubernetesAuth  bool     // ServiceAccounts of the cluster that the server runs in may exchange their tokens
 	Kubeconfig      string   // how to reach that cluster; "": as a pod of it
-	Clusters        []string // further clusters: name=…,issuer=…,kubeconfig=…
+	Clusters        []string // further clusters: name=…,issuer=…, and kubeconfig=… or jwks=…[,ca=…]
 	OperatorAccount string   // <namespace>/<name> of the operator's ServiceAccount in the home cluster
 
 	RateLimits         string   // profile: documented | cluster; "": cluster
@@ -232,44 +230,4 @@ func (c Config) logger() (*slog.Logger, error) {
 		return slog.New(slog.NewTextHandler(out, options)), nil
 	}
 	return slog.New(slog.NewJSONHandler(out, options)), nil
-}
-
-// clusterFlag is one --cluster.
-type clusterFlag struct{ name, issuer, kubeconfig string }
-
-// clusters reads the further clusters; each names itself, its issuer and how to reach it.
-func (c Config) clusters() ([]clusterFlag, error) {
-	var out []clusterFlag
-	for _, text := range c.Clusters {
-		f, err := parseCluster(text)
-		if err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(out, func(o clusterFlag) bool { return o.name == f.name || o.issuer == f.issuer }) {
-			return nil, fmt.Errorf("--cluster %q has the name or the issuer of another one", text)
-		}
-		out = append(out, f)
-	}
-	return out, nil
-}
-
-func parseCluster(text string) (clusterFlag, error) {
-	var f clusterFlag
-	fields := map[string]*string{"name": &f.name, "issuer": &f.issuer, "kubeconfig": &f.kubeconfig}
-	wrong := fmt.Errorf("--cluster %q is not name=NAME,issuer=URL,kubeconfig=FILE", text)
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, _ := strings.Cut(part, "=")
-		into := fields[strings.TrimSpace(key)]
-		if into == nil || *into != "" {
-			return f, wrong
-		}
-		*into = value
-	}
-	switch {
-	case f.name == "" || f.issuer == "" || f.kubeconfig == "":
-		return f, wrong
-	case f.name == authn.HomeCluster || !authn.ValidCluster(f.name):
-		return f, errors.New("--cluster " + strconv.Quote(text) + ": the name must be a DNS label other than " + authn.HomeCluster)
-	}
-	return f, nil
 }

@@ -59,7 +59,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	now := c.clock()
 	s := &Server{config: c, log: log, now: now, started: now(), waiting: newWaiting(now), cleanup: func() error { return nil }}
-	if s.clusters, err = trustedClusters(c); err != nil {
+	if s.clusters, err = c.trustedClusters(); err != nil {
 		return nil, err
 	}
 	if c.TLSCertFile != "" {
@@ -91,30 +91,6 @@ func (s *Server) temporaryData() error {
 	s.config.DataDir = dir
 	s.cleanup = func() error { return os.RemoveAll(dir) }
 	return nil
-}
-
-// trustedClusters connects to the clusters whose workloads may exchange their tokens.
-func trustedClusters(c Config) ([]authn.Cluster, error) {
-	var out []authn.Cluster
-	if c.KubernetesAuth {
-		reviewer, err := authn.NewTokenReview(c.Kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("--kubernetes-auth: %w", err)
-		}
-		out = append(out, authn.Cluster{Name: authn.HomeCluster, Reviewer: reviewer})
-	}
-	further, err := c.clusters()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range further {
-		reviewer, err := authn.NewTokenReview(f.kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("--cluster %s: %w", f.name, err)
-		}
-		out = append(out, authn.Cluster{Name: f.name, Issuer: f.issuer, Reviewer: reviewer})
-	}
-	return out, nil
 }
 
 func (s *Server) httpServer() *http.Server {

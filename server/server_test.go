@@ -377,14 +377,14 @@ func TestAdminWithAndWithoutServer(t *testing.T) {
 		if err := a.RevokeToken(t.Context(), "tok_none"); !errors.As(err, &api) || api.Code != "token_not_found" {
 			t.Errorf("error is %v", err)
 		}
-		if _, err := a.AddTrustRule(t.Context(), authn.TrustRule{Name: "all", Cluster: authn.HomeCluster}); err != nil {
+		if _, err := a.CreateTrustRule(t.Context(), vaultapi.TrustRuleWrite{Name: "all"}); err != nil {
 			t.Error(err)
 		}
 		rules, err := a.TrustRules(t.Context())
 		if err != nil || len(rules) != 1 || rules[0].Identity != authn.TemplateHome {
 			t.Errorf("rules: %+v, %v", rules, err)
 		}
-		if err := a.RemoveTrustRule(t.Context(), "all"); err != nil {
+		if err := a.DeleteTrustRule(t.Context(), "all"); err != nil {
 			t.Error(err)
 		}
 		return struct{}{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,79 +15,94 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 
+	"github.com/scailabs/scaivault/controllers/certificates"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 const (
 	secretRootKey = "scaivault-root-key"
-	secretCA      = "scaivault-ca"
-	secretTLS     = "scaivault-server-tls"
 	fileRootKey   = "root.key"
-	fileCA        = "ca.crt"
 
 	askEvery = time.Second
 )
 
 // bootstrap makes what the server needs before it can start, once.
 type bootstrap struct {
-	secrets corev1client.SecretInterface
-	server  string // name of the Service
-	binary  string // scaivault-server, which knows what a root key is
-	ns      string
-	url     string // of the server
-	now     func() time.Time
-	out     io.Writer
+	secrets   corev1client.SecretInterface
+	admission admissionclient.ValidatingWebhookConfigurationInterface
+	server    string // name of the Service
+	webhook   string // name of the Service of admission; empty: none
+	binary    string // scaivault-server, which knows what a root key is
+	ns        string
+	url       string // of the server
+	now       func() time.Time
+	out       io.Writer
 }
 
 func bootstrapCommand() *cobra.Command {
 	var s settings
-	var server, binary string
+	b := &bootstrap{now: time.Now}
 	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Make certificates and, for an empty database only, the root key",
-		Long: `Makes the authority and the serving certificate of the server, and renews the certificate when it has
-less than a third of its life left. Then waits for the server: if it reports an empty database and no root
-key exists, makes the root key. A database that has keys already is never given another root key.`,
+		Long: `Makes the authority and the serving certificates of the server and of admission, and renews what has less
+than a third of its life left; later the operator renews them. Then waits for the server: if it reports an empty
+database and no root key exists, makes the root key. A database that has keys already is never given another root key.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := s.cluster()
 			if err != nil {
 				return err
 			}
-			core, err := corev1client.NewForConfig(cfg)
-			if err != nil {
+			if err := b.connect(cfg, s.namespace); err != nil {
 				return fmt.Errorf("client of the cluster: %w", err)
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 			defer cancel()
-			b := &bootstrap{secrets: core.Secrets(s.namespace), server: server, binary: binary, ns: s.namespace, url: s.vaultURL, now: time.Now, out: cmd.OutOrStdout()}
+			b.url, b.out = s.vaultURL, cmd.OutOrStdout()
 			return b.run(ctx)
 		},
 	}
 	s.flags(c.Flags())
-	c.Flags().StringVar(&server, "server", "scaivault-server", "name of the server's Service in the namespace")
-	c.Flags().StringVar(&binary, "server-binary", "scaivault-server", "program that makes a root key; the image holds it")
+	c.Flags().StringVar(&b.server, "server", "scaivault-server", "name of the server's Service in the namespace")
+	c.Flags().StringVar(&b.webhook, "webhook", "", "name of the Service of admission; without it none is served")
+	c.Flags().StringVar(&b.binary, "server-binary", "scaivault-server", "program that makes a root key; the image holds it")
 	c.Flags().DurationVar(&patience, "timeout", 10*time.Minute, "how long to wait for the server")
 	return c
 }
 
+func (b *bootstrap) connect(cfg *rest.Config, namespace string) error {
+	core, err := corev1client.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	admission, err := admissionclient.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	b.ns, b.secrets, b.admission = namespace, core.Secrets(namespace), admission.ValidatingWebhookConfigurations()
+	return nil
+}
+
 func (b *bootstrap) run(ctx context.Context) error {
-	ca, err := b.certificates(ctx)
+	authorities, err := b.certificates(ctx)
 	if err != nil {
 		return err
 	}
-	has, err := b.get(ctx, secretRootKey)
+	has, err := b.hasRootKey(ctx)
 	if err != nil {
 		return err
 	}
-	if has != nil {
+	if has {
 		return b.say("Secret %s exists and is left as it is", secretRootKey)
 	}
-	empty, err := b.databaseEmpty(ctx, ca)
+	empty, err := b.databaseEmpty(ctx, authorities)
 	if err != nil {
 		return err
 	}
@@ -94,6 +110,27 @@ func (b *bootstrap) run(ctx context.Context) error {
 		return fmt.Errorf("the database has keys already and Secret %s is missing: restore it from your copy (scaivault-server root-key export); a new one could open nothing", secretRootKey)
 	}
 	return b.rootKey(ctx)
+}
+
+// certificates makes sure that the server, and admission where it is wanted, have serving certificates of an
+// authority of ours, and returns the authorities to trust in PEM form.
+func (b *bootstrap) certificates(ctx context.Context) ([]byte, error) {
+	k := &certificates.Keeper{
+		Secrets: b.secrets, Namespace: b.ns, Make: true, Now: b.now, Say: func(line string) { _ = b.say("%s", line) },
+		Serving: []certificates.Serving{{Secret: certificates.SecretServer, Service: b.server}},
+	}
+	if b.webhook != "" {
+		k.Serving = append(k.Serving, certificates.Serving{Secret: certificates.SecretWebhook, Service: b.webhook})
+	}
+	authorities, err := k.Ensure(ctx)
+	if err != nil || b.webhook == "" {
+		return authorities, err
+	}
+	changed, err := certificates.TrustWebhook(ctx, b.admission, authorities)
+	if err == nil && changed {
+		err = b.say("ValidatingWebhookConfiguration %s trusts the authority", certificates.WebhookConfiguration)
+	}
+	return authorities, err
 }
 
 func (b *bootstrap) rootKey(ctx context.Context) error {
@@ -130,10 +167,8 @@ func (b *bootstrap) newRootKey(ctx context.Context) ([]byte, error) {
 
 // databaseEmpty waits until the server says whether its database is empty.
 func (b *bootstrap) databaseEmpty(ctx context.Context, ca []byte) (bool, error) {
-	pool, err := pool(ca)
-	if err != nil {
-		return false, err
-	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
 	c, err := client.New(client.Options{BaseURL: b.url, RootCAs: pool, Retries: -1, Timeout: 5 * time.Second})
 	if err != nil {
 		return false, err
@@ -162,16 +197,15 @@ func notReady(r *vaultapi.Readiness) error {
 	return fmt.Errorf("it is not ready: %v", r.Errors)
 }
 
-// get reads a Secret, nil if there is none.
-func (b *bootstrap) get(ctx context.Context, name string) (*corev1.Secret, error) {
-	s, err := b.secrets.Get(ctx, name, metav1.GetOptions{})
+func (b *bootstrap) hasRootKey(ctx context.Context) (bool, error) {
+	_, err := b.secrets.Get(ctx, secretRootKey, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read Secret %s: %w", name, err)
+		return false, fmt.Errorf("read Secret %s: %w", secretRootKey, err)
 	}
-	return s, nil
+	return true, nil
 }
 
 func (b *bootstrap) say(format string, args ...any) error {

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/scailabs/scaivault/controllers/certificates"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/test/controlplane"
 )
@@ -55,7 +56,7 @@ func serverBinary(t *testing.T) string {
 // serve starts the stand-in with the serving certificate, which must be valid for the name localhost.
 func (i *install) serve() {
 	i.Helper()
-	s := i.secret(secretTLS)
+	s := i.secret(certificates.SecretServer)
 	pair, err := tls.X509KeyPair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
 		i.Fatal(err)
@@ -97,7 +98,7 @@ func TestBootstrap(t *testing.T) {
 	if err := i.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	key, cert := i.secret(secretRootKey), i.secret(secretTLS)
+	key, cert := i.secret(secretRootKey), i.secret(certificates.SecretServer)
 	if !strings.HasPrefix(string(key.Data[fileRootKey]), "scaivault-root-key ") {
 		t.Error("not a root key file")
 	}
@@ -107,15 +108,15 @@ func TestBootstrap(t *testing.T) {
 	if err := i.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if i.secret(secretRootKey).ResourceVersion != key.ResourceVersion || i.secret(secretTLS).ResourceVersion != cert.ResourceVersion {
+	if i.secret(secretRootKey).ResourceVersion != key.ResourceVersion || i.secret(certificates.SecretServer).ResourceVersion != cert.ResourceVersion {
 		t.Error("a second run wrote again")
 	}
-	i.now = func() time.Time { return time.Now().Add(servingLife * 3 / 4) }
-	ca := i.secret(secretCA)
+	i.now = func() time.Time { return time.Now().Add(275 * 24 * time.Hour) }
+	ca := i.secret(certificates.SecretAuthority)
 	if _, err := i.certificates(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Equal(i.secret(secretTLS).Data[corev1.TLSCertKey], cert.Data[corev1.TLSCertKey]) || i.secret(secretCA).ResourceVersion != ca.ResourceVersion {
+	if bytes.Equal(i.secret(certificates.SecretServer).Data[corev1.TLSCertKey], cert.Data[corev1.TLSCertKey]) || i.secret(certificates.SecretAuthority).ResourceVersion != ca.ResourceVersion {
 		t.Error("the serving certificate is renewed in the last third of its life, by the same authority")
 	}
 }
@@ -131,7 +132,7 @@ func TestBootstrapSparesAFullDatabase(t *testing.T) {
 	if err := i.run(t.Context()); err == nil || !strings.Contains(err.Error(), "restore it from your copy") {
 		t.Fatalf("got %v", err)
 	}
-	if s, err := i.get(t.Context(), secretRootKey); s != nil || err != nil {
+	if has, err := i.hasRootKey(t.Context()); has || err != nil {
 		t.Fatalf("root key made: %v", err)
 	}
 	i.ready = vaultapi.Readiness{Status: "not_ready", Checks: map[string]string{"database": "error"}, Errors: map[string]string{"database": "being opened"}}

@@ -31,6 +31,6 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(runCommand(), bootstrapCommand(), acceptVaultCommand())
+	c.AddCommand(runCommand(), bootstrapCommand(), acceptVaultCommand(), releaseCommand())
 	return c
 }

@@ -123,7 +123,7 @@ func (c *command) trustCommand() *cobra.Command {
 	remove := &cobra.Command{Use: "remove NAME", Short: "Remove a trust rule; tokens it gave live on until they expire", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withAdmin(cmd.Context(), func(a *server.Admin) error {
-				if err := a.RemoveTrustRule(cmd.Context(), args[0]); err != nil {
+				if err := a.DeleteTrustRule(cmd.Context(), args[0]); err != nil {
 					return err
 				}
 				return c.print(map[string]any{"name": args[0], "removed": true}, "removed "+args[0]+"\n")
@@ -134,19 +134,14 @@ func (c *command) trustCommand() *cobra.Command {
 }
 
 func (c *command) trustAddCommand() *cobra.Command {
-	var rule authn.TrustRule
-	var life string
+	var rule vaultapi.TrustRuleWrite
 	add := &cobra.Command{
 		Use: "add NAME", Short: "Add a trust rule; the most specific rule decides alone", Args: cobra.ExactArgs(1),
 		Example: "  scaivault-server trust add billing --namespace billing --service-account billing-prod --identity sa:billing-prod",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := schedule.ParseDuration(life)
-			if err != nil {
-				return fmt.Errorf("--life: %w", err)
-			}
-			rule.Name, rule.Life = args[0], d
+			rule.Name = args[0]
 			return c.withAdmin(cmd.Context(), func(a *server.Admin) error {
-				made, err := a.AddTrustRule(cmd.Context(), rule)
+				made, err := a.CreateTrustRule(cmd.Context(), rule)
 				if err != nil {
 					return err
 				}
@@ -160,7 +155,7 @@ func (c *command) trustAddCommand() *cobra.Command {
 	f.StringVar(&rule.ServiceAccount, "service-account", "", "ServiceAccount of that namespace; empty: every one")
 	f.StringVar(&rule.Identity, "identity", "", "identity; default sa:{namespace}:{name}; an alias such as sa:billing-prod needs namespace and ServiceAccount")
 	f.StringSliceVar(&rule.Scopes, "scopes", nil, "scopes, comma-separated; default those a workload needs")
-	f.StringVar(&life, "life", "10m", "life of the tokens, at most 1h")
+	f.StringVar(&rule.Life, "life", "10m", "life of the tokens, from 1m to 1h")
 	return add
 }
 
@@ -171,7 +166,7 @@ func (c *command) listTrust(ctx context.Context, a *server.Admin) error {
 	}
 	rows := [][]string{{"NAME", "CLUSTER", "NAMESPACE", "SERVICE ACCOUNT", "IDENTITY", "LIFE", "SCOPES"}}
 	for _, r := range rules {
-		rows = append(rows, []string{r.Name, r.Cluster, orAny(r.Namespace), orAny(r.ServiceAccount), r.Identity, r.Life.String(), strings.Join(r.Scopes, ",")})
+		rows = append(rows, []string{r.Name, r.Cluster, orAny(r.Namespace), orAny(r.ServiceAccount), r.Identity, r.Life, strings.Join(r.Scopes, ",")})
 	}
 	return c.print(map[string]any{"trust_rules": rules}, table(rows))
 }

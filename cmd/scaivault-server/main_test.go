@@ -118,7 +118,7 @@ func TestTrustCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := run(t, env, "trust", "list")
-	if err != nil || !strings.Contains(list, "sa:billing-prod") || !strings.Contains(list, "5m0s") {
+	if err != nil || !strings.Contains(list, "sa:billing-prod") || !strings.Contains(list, "5m") {
 		t.Errorf("list: %s %v", list, err)
 	}
 	if _, err := run(t, env, "trust", "remove", "billing"); err != nil {

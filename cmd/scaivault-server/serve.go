@@ -58,7 +58,7 @@ func addServeFlags(f *pflag.FlagSet, c *server.Config) {
 	f.StringVar(&c.LogFormat, "log-format", "", "json or text; default json, with --dev text (LOG_FORMAT)")
 	f.BoolVar(&c.KubernetesAuth, "kubernetes-auth", false, "ServiceAccounts of this cluster may exchange their tokens (KUBERNETES_AUTH)")
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "how to reach this cluster; default: as a pod of it")
-	f.StringArrayVar(&c.Clusters, "cluster", nil, "a further cluster: name=NAME,issuer=URL,kubeconfig=FILE; may be repeated")
+	f.StringArrayVar(&c.Clusters, "cluster", nil, "a further cluster: name=NAME,issuer=URL and kubeconfig=FILE, or jwks=FILE-OR-URL[,ca=FILE]; may be repeated")
 	f.StringVar(&c.OperatorAccount, "operator-service-account", "", "<namespace>/<name> of the operator's ServiceAccount (OPERATOR_SERVICE_ACCOUNT)")
 	f.StringVar(&c.RateLimits, "rate-limits", "", "profile documented or cluster; default cluster (RATE_LIMITS)")
 	f.StringArrayVar(&c.RateLimitOverrides, "rate-limit", nil, "<category>=<calls per minute>; may be repeated")

@@ -67,6 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return v1alpha1.ReasonApplied, fmt.Sprintf("policy %s is in the vault and bound to %d identities", s.name(), s.obj.Status.Bindings)
 		},
 		Refresh: func() time.Duration { return lookAgain },
+		Until:   func() time.Time { return soonestEnd(&s.obj.Spec, s.Now()) },
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,6 +100,7 @@ func list(ctx context.Context, from kube.Reader) ([]v1alpha1.VaultPolicy, error)
 // Sink turns what the event feed sees into queue entries.
 type Sink struct {
 	Cached  kube.Reader
+	Live    kube.Reader      // the API server itself
 	Vault   *client.Policies // as the operator
 	Guard   guard
 	Cluster string
@@ -152,10 +154,12 @@ func (s *Sink) all(ctx context.Context) {
 // Sweep removes policies whose VaultPolicy is gone: it was deleted while the vault was away for longer
 // than its finalizer waits, or somebody removed the finalizer.
 func (s *Sink) Sweep(ctx context.Context) error {
-	if err := s.Guard.Check(ctx); err != nil {
+	owned, err := s.owned(ctx)
+	if err != nil || len(owned) == 0 {
 		return err
 	}
-	objs, err := list(ctx, s.Cached)
+	// Only now, and from the API server itself: whatever made one of these policies is in the list if it lives.
+	objs, err := list(ctx, s.Live)
 	if err != nil {
 		return err
 	}
@@ -163,28 +167,48 @@ func (s *Sink) Sweep(ctx context.Context) error {
 	for _, obj := range objs {
 		alive[ownerOf(s.Cluster, obj.Name, obj.UID)] = true
 	}
-	return s.remove(ctx, alive)
+	return s.remove(ctx, slices.DeleteFunc(owned, func(p vaultapi.Policy) bool { return alive[p.Owner] }))
 }
 
-func (s *Sink) remove(ctx context.Context, alive map[string]bool) error {
+// ReleaseAll removes the policies of all VaultPolicies: the operator goes.
+func (s *Sink) ReleaseAll(ctx context.Context) error {
+	owned, err := s.owned(ctx)
+	if err != nil {
+		return err
+	}
+	return s.remove(ctx, owned)
+}
+
+// owned lists the policies in the vault that VaultPolicies of this cluster made.
+func (s *Sink) owned(ctx context.Context) ([]vaultapi.Policy, error) {
+	if err := s.Guard.Check(ctx); err != nil {
+		return nil, err
+	}
+	var all []vaultapi.Policy
 	filter := client.PolicyFilter{Owner: ownerPrefix(s.Cluster), IncludeInactive: true}
 	for {
 		page, err := s.Vault.List(ctx, filter)
 		if err != nil {
-			return vault.Explain(err, "sweep policies")
+			return nil, vault.Explain(err, "list the policies of cluster "+s.Cluster)
 		}
 		for _, p := range page.Policies {
-			if alive[p.Owner] || !strings.HasPrefix(p.Owner, ownerPrefix(s.Cluster)+"/") {
-				continue
-			}
-			err := s.Vault.Delete(ctx, p.ID, client.PolicyDeleteOptions{Force: true, Owner: p.Owner})
-			if err != nil && !vaultapi.IsNotFound(err) {
-				return vault.Explain(err, "sweep policy "+p.Name)
+			if strings.HasPrefix(p.Owner, ownerPrefix(s.Cluster)+"/") {
+				all = append(all, p)
 			}
 		}
 		if page.Cursor == nil || *page.Cursor == "" {
-			return nil
+			return all, nil
 		}
 		filter.Cursor = *page.Cursor
 	}
+}
+
+func (s *Sink) remove(ctx context.Context, policies []vaultapi.Policy) error {
+	for _, p := range policies {
+		err := s.Vault.Delete(ctx, p.ID, client.PolicyDeleteOptions{Force: true, Owner: p.Owner})
+		if err != nil && !vaultapi.IsNotFound(err) {
+			return vault.Explain(err, "remove policy "+p.Name)
+		}
+	}
+	return nil
 }

@@ -94,6 +94,16 @@ func identities(u v1alpha1.PolicySubject, cluster string, namespaces func(v1alph
 	return ids, string(v1alpha1.IdentityServiceAccount), err
 }
 
+// soonestEnd is when the next subject's time is over, zero if none is limited.
+func soonestEnd(spec *v1alpha1.VaultPolicySpec, now time.Time) (soonest time.Time) {
+	for _, u := range spec.Subjects {
+		if u.ExpiresAt != nil && u.ExpiresAt.After(now) && (soonest.IsZero() || u.ExpiresAt.Time.Before(soonest)) {
+			soonest = u.ExpiresAt.Time
+		}
+	}
+	return soonest
+}
+
 // end is when a binding ends, in UTC and whole seconds, so that ends compare as text.
 func end(u v1alpha1.PolicySubject) string {
 	if u.ExpiresAt == nil {

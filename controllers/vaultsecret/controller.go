@@ -88,7 +88,11 @@ type run struct {
 // Reconcile looks at one object.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	s := &run{Reconciler: r}
-	return r.Runner.Run(ctx, req, &s.obj, reconcile.Plan{
+	return r.Runner.Run(ctx, req, &s.obj, s.course())
+}
+
+func (s *run) course() reconcile.Plan {
+	return reconcile.Plan{
 		Suspended: func() bool { return s.obj.Spec.Suspend },
 		Finalizer: v1alpha1.FinalizerShared,
 		Holds:     s.shares,
@@ -96,8 +100,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		Steps:     []reconcile.Step{s.restart, s.check, s.compare, s.fetch, s.write, s.refreshPods, s.owe, s.report},
 		Done:      s.done,
 		Refresh:   func() time.Duration { return next(&s.obj, s.Now()) },
-		At:        func() time.Time { return expiry(&s.obj, s.Now()) },
-	})
+		Until:     func() time.Time { return expiry(&s.obj, s.Now()) },
+	}
 }
 
 // refresh is the interval of an object; one that does not parse is refused by check and counts as absent.

@@ -2,14 +2,11 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 )
@@ -34,7 +31,7 @@ type Options struct {
 	UserAgent   string      // default scaivault-go
 
 	HTTPClient *http.Client   // own transport; then CAFile and RootCAs must be empty. Its redirect policy is replaced
-	CAFile     string         // PEM file with the authorities that may vouch for the server
+	CAFile     string         // PEM file with the authorities that may vouch for the server; read for each new connection
 	RootCAs    *x509.CertPool // the same as a pool
 
 	Timeout time.Duration // of one attempt, a long poll's wait not counted; default 30 s
@@ -49,6 +46,7 @@ type Client struct {
 	Audit         *Audit
 	Subscriptions *Subscriptions
 	Auth          *Auth
+	TrustRules    *TrustRules
 	System        *System
 
 	base      string
@@ -99,7 +97,7 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 func (c *Client) wired() *Client {
 	c.Secrets, c.Policies, c.Audit = &Secrets{c}, &Policies{c}, &Audit{c}
-	c.Subscriptions, c.Auth, c.System = &Subscriptions{c}, &Auth{c}, &System{c}
+	c.Subscriptions, c.Auth, c.TrustRules, c.System = &Subscriptions{c}, &Auth{c}, &TrustRules{c}, &System{c}
 	return c
 }
 
@@ -124,55 +122,4 @@ func baseURL(s string) (string, error) {
 		return "", errors.New("the base URL must not carry credentials, a query or a fragment")
 	}
 	return strings.TrimSuffix(strings.TrimRight(u.String(), "/"), "/v1"), nil
-}
-
-func httpClient(o Options) (*http.Client, error) {
-	roots, err := rootCAs(o)
-	if err != nil {
-		return nil, err
-	}
-	var hc http.Client
-	if o.HTTPClient != nil {
-		if roots != nil {
-			return nil, errors.New("with an HTTP client of your own, set its authorities there")
-		}
-		hc = *o.HTTPClient
-	} else {
-		hc.Transport = transport(roots)
-	}
-	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &hc, nil
-}
-
-func rootCAs(o Options) (*x509.CertPool, error) {
-	if o.CAFile == "" {
-		return o.RootCAs, nil
-	}
-	if o.RootCAs != nil {
-		return nil, errors.New("give either a CA file or a pool of authorities, not both")
-	}
-	pem, err := os.ReadFile(o.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("CA file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("CA file %s holds no certificate in PEM form", o.CAFile)
-	}
-	return pool, nil
-}
-
-// transport keeps more idle connections than the standard one, which allows two per host: an operator and
-// a busy service talk to one host only.
-func transport(roots *x509.CertPool) *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          256,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ExpectContinueTimeout: time.Second,
-	}
 }

@@ -3,17 +3,23 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -188,6 +194,55 @@ func TestCAFile(t *testing.T) {
 	if _, err := newClient(t, client.Options{BaseURL: srv.URL}).System.Health(t.Context()); err == nil {
 		t.Error("without its authority the server was believed")
 	}
+}
+
+// An authority that is renewed is believed by a client that runs on, and one that is withdrawn is not.
+func TestCAFileIsReadAgain(t *testing.T) {
+	var protocol int
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocol = r.ProtoMajor
+		fmt.Fprint(w, `{"status":"healthy"}`)
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	hold := func(der []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold(stranger(t))
+	c := newClient(t, client.Options{BaseURL: srv.URL, CAFile: file, Retries: -1})
+	for _, step := range []struct {
+		holds []byte
+		ok    bool
+	}{{stranger(t), false}, {srv.Certificate().Raw, true}, {stranger(t), false}} {
+		hold(step.holds)
+		c.CloseIdleConnections()
+		if _, err := c.System.Health(t.Context()); (err == nil) != step.ok {
+			t.Errorf("believed: %v, want %t", err, step.ok)
+		}
+	}
+	if protocol != 2 {
+		t.Errorf("spoke HTTP/%d", protocol)
+	}
+}
+
+// stranger is the certificate of an authority that vouches for nobody.
+func stranger(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 func TestNewRefuses(t *testing.T) {

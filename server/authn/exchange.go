@@ -83,9 +83,10 @@ func (x *exchange) judge(ctx context.Context) (granted, error) {
 
 // review asks the cluster, with a bound on how many ask at once. Whatever comes with an error is void.
 func (s *Service) review(ctx context.Context, c Cluster, token string) (ServiceAccount, error) {
+	slots := s.reviews[c.Name]
 	select {
-	case s.reviews <- struct{}{}:
-		defer func() { <-s.reviews }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return ServiceAccount{}, fault.Unavailable(ctx.Err(), "too many exchanges are under way")
 	}

@@ -15,7 +15,7 @@ import (
 // maxSources bounds how many sources of failures are remembered.
 const maxSources = 16384
 
-// maxReviews bounds the reviews under way at once.
+// maxReviews bounds the reviews of one cluster that are under way at once.
 const maxReviews = 64
 
 // FailureLimits say how many exchanges may fail per minute (contract section 25).

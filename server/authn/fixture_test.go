@@ -217,17 +217,28 @@ func (f *fixture) exchange(t *testing.T, token string, change ...func(*vaultapi.
 	return f.Exchange(t.Context(), req, source())
 }
 
-func (f *fixture) trust(t *testing.T, r TrustRule) {
+// trust makes a rule as the server's administrator does.
+func (f *fixture) trust(t *testing.T, r TrustRule) vaultapi.TrustRule {
 	t.Helper()
 	if r.Name == "" {
 		r.Name = "rule-" + newID("")
 	}
-	if r.Cluster == "" {
-		r.Cluster = HomeCluster
-	}
-	if _, err := f.AddTrustRule(t.Context(), admin(), r); err != nil {
+	made, err := f.CreateTrustRule(t.Context(), admin(), write(r))
+	if err != nil {
 		t.Fatal(err)
 	}
+	return made
+}
+
+// write is the body that asks for a rule.
+func write(r TrustRule) vaultapi.TrustRuleWrite {
+	w := vaultapi.TrustRuleWrite{
+		Name: r.Name, Cluster: r.Cluster, Namespace: r.Namespace, ServiceAccount: r.ServiceAccount, Identity: r.Identity, Scopes: r.Scopes,
+	}
+	if r.Life > 0 {
+		w.Life = short(r.Life)
+	}
+	return w
 }
 
 var errBroken = errors.New("broken")

@@ -83,7 +83,7 @@ func decodePart(part string, into any) bool {
 }
 
 func asymmetric(alg string) bool {
-	return slices.Contains([]string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}, alg)
+	return slices.Contains(algorithmNames(), alg)
 }
 
 func notAWorkload(format string, args ...any) error {

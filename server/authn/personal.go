@@ -62,7 +62,7 @@ type IssuedToken struct {
 // unless it is the server or a super_admin. Errors: validation_error, forbidden.
 func (s *Service) Create(ctx context.Context, who guard.Caller, spec TokenSpec) (IssuedToken, error) {
 	id := newID("tok_")
-	access := guard.Access{Action: "token_create", Scope: "admin", Target: id}
+	access := guard.Access{Action: "token_create", Scope: scopeAdmin, Target: id}
 	return guard.Change(ctx, s.guard, who, access, func(c *guard.Call) (IssuedToken, error) {
 		if err := spec.check(who); err != nil {
 			return IssuedToken{}, err
@@ -80,7 +80,7 @@ func (s *Service) Create(ctx context.Context, who guard.Caller, spec TokenSpec) 
 
 // List returns the personal tokens of who's tenant, oldest first. Scope admin.
 func (s *Service) List(ctx context.Context, who guard.Caller) ([]TokenInfo, error) {
-	return guard.Do(ctx, s.guard, who, guard.Access{Action: "token_list", Scope: "admin"}, func(*guard.Call) ([]TokenInfo, error) {
+	return guard.Do(ctx, s.guard, who, guard.Access{Action: "token_list", Scope: scopeAdmin}, func(*guard.Call) ([]TokenInfo, error) {
 		tokens, err := tokensOf(ctx, s.db, who.Tenant, KindPersonal)
 		if err != nil {
 			return nil, fault.Unavailable(err, "tokens cannot be read now")
@@ -96,7 +96,7 @@ func (s *Service) List(ctx context.Context, who guard.Caller) ([]TokenInfo, erro
 // Revoke ends a token of who's tenant, of whatever kind; repeating it changes nothing. Scope admin.
 // Error: token_not_found, also for another tenant's token.
 func (s *Service) Revoke(ctx context.Context, who guard.Caller, id string) error {
-	access := guard.Access{Action: "token_revoke", Scope: "admin", Target: id}
+	access := guard.Access{Action: "token_revoke", Scope: scopeAdmin, Target: id}
 	_, err := guard.Change(ctx, s.guard, who, access, func(c *guard.Call) (struct{}, error) {
 		sum, err := revokeToken(c.Tx, who.Tenant, id, c.Now().UnixMicro())
 		if errors.Is(err, sql.ErrNoRows) {

@@ -8,6 +8,8 @@ const (
 	RoleTenantAdmin  = "tenant_admin"
 )
 
+const scopeAdmin = "admin"
+
 // Scopes lists every scope a token may carry (contract sections 15.2 and 25).
 func Scopes() []string {
 	return []string{
@@ -15,7 +17,7 @@ func Scopes() []string {
 		"policies:read", "policies:write", "audit:read", "audit:export", "pki:issue", "pki:admin",
 		"dynamic:read", "dynamic:manage", "dynamic:generate", "subscriptions:read", "subscriptions:write",
 		"federation:read", "federation:write", "identity:read", "identity:admin",
-		"rotation:manage", "owned:release", "trust:manage", "admin",
+		"rotation:manage", "owned:release", ScopeTrust, scopeAdmin,
 	}
 }
 

@@ -94,14 +94,14 @@ func seedRule(tx *store.Tx, name string, want TrustRule) error {
 		return nil
 	}
 	if found {
-		if err := deleteTrustRule(tx, guard.DefaultTenant, name); err != nil {
+		if err := deleteTrustRule(tx, guard.DefaultTenant, have.ID); err != nil {
 			return err
 		}
 	}
 	if want.Name == "" {
 		return nil
 	}
-	want.Tenant, want.ID, want.Owner, want.CreatedAt = guard.DefaultTenant, newID("trust_"), ownerBootstrap, tx.Now()
+	want.Tenant, want.ID, want.Owner, want.CreatedAt = guard.DefaultTenant, newID(trustPrefix), ownerBootstrap, tx.Now()
 	return insertTrustRule(tx, want)
 }
 

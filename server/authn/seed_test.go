@@ -50,8 +50,8 @@ func TestSeedFollowsTheFlags(t *testing.T) {
 			t.Errorf("policy revision is %d", got)
 		}
 		f.seed(t, Seed{})
-		rules, err := f.TrustRules(t.Context(), admin())
-		if err != nil || len(rules) != 0 || f.bound(t) != "" {
+		rules, err := f.TrustRules(t.Context(), admin(), TrustFilter{})
+		if err != nil || len(rules.TrustRules) != 0 || f.bound(t) != "" {
 			t.Errorf("without flags: rules %v, bound to %q, %v", rules, f.bound(t), err)
 		}
 		if err := f.SeedTrust(t.Context(), Seed{Operator: "no-slash"}); err == nil {
@@ -66,8 +66,8 @@ func TestSeedLeavesAnAdministratorsRule(t *testing.T) {
 	f.trust(t, TrustRule{Name: ruleHome, Life: time.Hour})
 	f.seed(t, Seed{Home: true})
 	f.seed(t, Seed{})
-	rules, err := f.TrustRules(t.Context(), admin())
-	if err != nil || len(rules) != 1 || rules[0].Life != time.Hour {
+	rules, err := f.TrustRules(t.Context(), admin(), TrustFilter{})
+	if err != nil || len(rules.TrustRules) != 1 || rules.TrustRules[0].Life != "1h" {
 		t.Errorf("rules: %+v, %v", rules, err)
 	}
 }

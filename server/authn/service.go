@@ -41,7 +41,7 @@ type Service struct {
 	known    *tokenCache // nil where another process may revoke
 	used     *lastUse
 	failures *failures
-	reviews  chan struct{} // bounds the reviews under way
+	reviews  map[string]chan struct{} // bounds the reviews under way, by cluster: a slow one holds up no other
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -56,7 +56,10 @@ func New(o Options) *Service {
 	}
 	s := &Service{
 		db: o.DB, guard: o.Guard, edge: o.Edge, clusters: o.Clusters, used: newLastUse(),
-		failures: newFailures(o.Limits), reviews: make(chan struct{}, maxReviews), now: o.Now, log: o.Log,
+		failures: newFailures(o.Limits), reviews: map[string]chan struct{}{}, now: o.Now, log: o.Log,
+	}
+	for _, c := range o.Clusters {
+		s.reviews[c.Name] = make(chan struct{}, maxReviews)
 	}
 	if o.DevToken != "" {
 		s.dev = &devToken{hash: sha256.Sum256([]byte(o.DevToken))}

@@ -23,24 +23,30 @@ const (
 	maxExchangedLife     = time.Hour
 )
 
+// trustPrefix begins the id of every rule.
+const trustPrefix = "trust_"
+
 // TrustRule says what a cluster's workloads may become (architecture section 6). Empty Namespace or
 // ServiceAccount match every one; the most specific rule that matches decides alone.
 type TrustRule struct {
-	Tenant         string        `json:"tenant_id"`
-	ID             string        `json:"id"`
-	Name           string        `json:"name"` // unique in the tenant
-	Cluster        string        `json:"cluster"`
-	Namespace      string        `json:"namespace"`
-	ServiceAccount string        `json:"service_account"`
-	Identity       string        `json:"identity"` // TemplateHome, TemplateCluster or an alias sa:<name>; "": the cluster's template
-	Scopes         []string      `json:"scopes"`   // none: secrets:read secrets:list secrets:rotate pki:issue dynamic:generate
-	Life           time.Duration `json:"life"`     // nanoseconds; 0: DefaultExchangedLife
-	Owner          string        `json:"owner,omitempty"`
-	CreatedAt      time.Time     `json:"created_at"`
+	Tenant         string
+	ID             string
+	Name           string // unique in the tenant
+	Cluster        string // "": HomeCluster
+	Namespace      string
+	ServiceAccount string
+	Identity       string        // TemplateHome, TemplateCluster or an alias sa:<name>; "": the cluster's template
+	Scopes         []string      // none: secrets:read secrets:list secrets:rotate pki:issue dynamic:generate
+	Life           time.Duration // whole seconds; 0: DefaultExchangedLife
+	Owner          string        // ownerBootstrap, or "" for an administrator's
+	CreatedAt      time.Time
 }
 
 // withDefaults fills what the rule's maker left open.
 func (r TrustRule) withDefaults() TrustRule {
+	if r.Cluster == "" {
+		r.Cluster = HomeCluster
+	}
 	if r.Identity == "" {
 		r.Identity = templateOf(r.Cluster)
 	}
@@ -64,8 +70,8 @@ func templateOf(cluster string) string {
 func (r TrustRule) validate() error {
 	wrong := map[string]string{}
 	r.checkSelector(wrong)
-	if n := len(r.Name); n == 0 || n > 128 || strings.ContainsFunc(r.Name, notPrintable) {
-		wrong["name"] = "1 to 128 printable characters"
+	if !validRuleName(r.Name) {
+		wrong["name"] = "1 to 128 letters, digits, dots, - and _, not beginning with " + trustPrefix
 	}
 	if why := r.checkIdentity(); why != "" {
 		wrong["identity"] = why
@@ -82,6 +88,14 @@ func (r TrustRule) validate() error {
 		return fault.Validation(wrong)
 	}
 	return nil
+}
+
+// validRuleName keeps names apart from ids and lets them stand in a URL.
+func validRuleName(s string) bool { return validRuleRef(s) && !strings.HasPrefix(s, trustPrefix) }
+
+// validRuleRef tells whether s can be a rule's name or id.
+func validRuleRef(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, lowerAlphanumeric+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") == "" && strings.Trim(s, ".") != ""
 }
 
 // checkSelector finds what is wrong with the workloads the rule names.
@@ -103,7 +117,7 @@ func (r TrustRule) checkSelector(wrong map[string]string) {
 
 // checkIdentity says what is wrong with the identity, "" if nothing is.
 func (r TrustRule) checkIdentity() string {
-	if r.Identity == templateOf(r.Cluster) {
+	if !r.alias() {
 		return ""
 	}
 	alias, ok := strings.CutPrefix(r.Identity, "sa:")
@@ -125,10 +139,24 @@ func (r TrustRule) identity(sa ServiceAccount) (string, error) {
 	return strings.NewReplacer("{cluster}", r.Cluster, "{namespace}", sa.Namespace, "{name}", sa.Name).Replace(r.Identity), nil
 }
 
+// alias tells whether the identity is one that no template gives.
+func (r TrustRule) alias() bool { return r.Identity != templateOf(r.Cluster) }
+
 // matches tells whether the rule speaks of a workload.
 func (r TrustRule) matches(cluster string, sa ServiceAccount) bool {
 	return r.Cluster == cluster && (r.Namespace == "" || r.Namespace == sa.Namespace) &&
 		(r.ServiceAccount == "" || r.Namespace != "" && r.ServiceAccount == sa.Name)
+}
+
+// overlaps tells whether two rules speak of a workload that both match.
+func (r TrustRule) overlaps(o TrustRule) bool {
+	same := func(a, b string) bool { return a == "" || b == "" || a == b }
+	return r.Cluster == o.Cluster && same(r.Namespace, o.Namespace) && same(r.ServiceAccount, o.ServiceAccount)
+}
+
+// sameWorkloads tells whether two rules match exactly the same workloads.
+func (r TrustRule) sameWorkloads(o TrustRule) bool {
+	return r.Cluster == o.Cluster && r.Namespace == o.Namespace && r.ServiceAccount == o.ServiceAccount
 }
 
 func (r TrustRule) specificity() int {

@@ -3,10 +3,12 @@ package authn
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/store"
 )
 
@@ -50,12 +52,41 @@ func trustRulesOf(ctx context.Context, db *store.DB, tenant string) ([]TrustRule
 	return scanTrustRules(rows)
 }
 
+// lockTrust returns the rules of every tenant, which do not change until the transaction ends. The lock is the
+// default tenant's row, as for SeedTrust; before the first start there is no server that could compete.
+func (s *Service) lockTrust(tx *store.Tx) ([]TrustRule, error) {
+	var id string
+	err := tx.QueryRow(`SELECT id FROM tenants WHERE id = $1`+s.db.ForUpdate(), guard.DefaultTenant).Scan(&id)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("lock trust rules: %w", err)
+	}
+	rows, err := tx.Query(`SELECT ` + trustColumns + ` FROM trust_rules ORDER BY tenant, id`)
+	if err != nil {
+		return nil, fmt.Errorf("trust rules: %w", err)
+	}
+	return scanTrustRules(rows)
+}
+
 func insertTrustRule(tx *store.Tx, r TrustRule) error {
 	_, err := tx.Exec(`INSERT INTO trust_rules (`+trustColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		r.Tenant, r.ID, r.Name, r.Cluster, r.Namespace, r.ServiceAccount, r.Identity, strings.Join(r.Scopes, " "),
 		int64(r.Life/time.Second), r.Owner, r.CreatedAt.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("store trust rule %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+func replaceTrustRule(tx *store.Tx, r TrustRule) error {
+	if err := deleteTrustRule(tx, r.Tenant, r.ID); err != nil {
+		return err
+	}
+	return insertTrustRule(tx, r)
+}
+
+func deleteTrustRule(tx *store.Tx, tenant, id string) error {
+	if _, err := tx.Exec(`DELETE FROM trust_rules WHERE tenant = $1 AND id = $2`, tenant, id); err != nil {
+		return fmt.Errorf("remove trust rule: %w", err)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (s *Service) Whoami(ctx context.Context, who guard.Caller) (vaultapi.Whoami
 // Introspect tells an administrator what a token of its tenant is. Scope admin. Whatever is not a usable token of
 // that tenant is active false and nothing else: unknown, expired, revoked and foreign tokens look the same.
 func (s *Service) Introspect(ctx context.Context, who guard.Caller, req vaultapi.IntrospectRequest) (vaultapi.Introspection, error) {
-	access := guard.Access{Action: "auth_introspect", Scope: "admin"}
+	access := guard.Access{Action: "auth_introspect", Scope: scopeAdmin}
 	return guard.Do(ctx, s.guard, who, access, func(c *guard.Call) (vaultapi.Introspection, error) {
 		if req.Token == "" {
 			return vaultapi.Introspection{}, fault.Invalid(fault.CodeInvalidRequest, "token is missing")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
@@ -46,6 +47,15 @@ func administers(who guard.Caller) bool { return who.HasScope("admin") }
 // owns tells whether s is the caller's own. The type is part of an identity.
 func owns(who guard.Caller, s subscription) bool {
 	return who.Tenant == s.tenant && who.Type == s.identityType && who.ID == s.identityID
+}
+
+// mayDelete tells whether who may delete s.
+func mayDelete(who guard.Caller, s subscription) bool {
+	switch {
+	case administers(who), who.Type == guard.TypeSystem, who.HasScope(scopeWrite) && owns(who, s):
+		return true
+	}
+	return who.HasScope(scopeRelease) && who.Cluster != "" && strings.HasPrefix(s.owner, "k8s:"+who.Cluster+"/")
 }
 
 // visible returns s if who may know of it.

@@ -15,6 +15,7 @@ const (
 	scopeWrite    = "subscriptions:write"
 	scopePolicies = "policies:read"
 	scopeAdmin    = "admin"
+	scopeRelease  = "owned:release" // may delete what the caller's own cluster owns (contract section 25)
 
 	defaultPage = 100
 	maxPage     = 1000
@@ -176,13 +177,17 @@ func (s *Service) Patch(ctx context.Context, who guard.Caller, id string, p vaul
 	})
 }
 
-// Delete removes a subscription. Errors: subscription_not_found.
+// Delete removes a subscription: the caller's own, with scope admin any of the tenant, with scope owned:release one
+// that the caller's own cluster owns. Errors: subscription_not_found.
 func (s *Service) Delete(ctx context.Context, who guard.Caller, id string) error {
-	a := guard.Access{Action: "subscription_delete", Scope: scopeWrite, AltScopes: []string{scopeAdmin}, Target: id}
+	a := guard.Access{Action: "subscription_delete", Scope: scopeWrite, AltScopes: []string{scopeAdmin, scopeRelease}, Target: id}
 	_, err := guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (struct{}, error) {
 		sub, err := scanSubscription(c.Tx.QueryRow(selectSubscription+s.guard.DB.ForUpdate(), who.Tenant, id))
-		if _, err = visible(who, sub, err); err != nil {
+		if err != nil {
 			return struct{}{}, err
+		}
+		if !mayDelete(who, sub) {
+			return struct{}{}, notFound()
 		}
 		if _, err := c.Tx.Exec(`DELETE FROM subscriptions WHERE tenant = $1 AND id = $2`, who.Tenant, id); err != nil {
 			return struct{}{}, fmt.Errorf("delete subscription: %w", err)

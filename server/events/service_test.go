@@ -127,6 +127,41 @@ func TestAdministratorSeesAndDeletes(t *testing.T) {
 	})
 }
 
+// Scope owned:release deletes what the caller's own cluster owns, and nothing else, not even the caller's own.
+func TestReleaseOfWhatAClusterOwns(t *testing.T) {
+	each(t, func(w *world) {
+		releaser := guard.Caller{Tenant: "tnt_a", Type: guard.TypeServiceAccount, ID: "sa:system:release", Cluster: "home", Scopes: []string{"owned:release"}}
+		for owner, gone := range map[string]bool{
+			"k8s:home/Operator/ns/operator/feed": true, "k8s:edge/Operator/ns/operator/feed": false, "k8s:home2/X/ns/n/u": false, "": false,
+		} {
+			made, err := w.service.Create(w.Context(), alice, vaultapi.SubscriptionWrite{Name: "feed", Paths: []string{"**"}, Owner: owner})
+			if err != nil {
+				w.Fatal(err)
+			}
+			stranger, nowhere := releaser, releaser
+			stranger.Cluster, stranger.Tenant, nowhere.Cluster = "home", "tnt_b", ""
+			for _, who := range []guard.Caller{stranger, nowhere} {
+				if err := w.service.Delete(w.Context(), who, made.ID); !fault.Is(err, fault.CodeSubscriptionNotFound) {
+					w.Errorf("%s of %s by %+v: %v", made.ID, owner, who, err)
+				}
+			}
+			err = w.service.Delete(w.Context(), releaser, made.ID)
+			if gone && err != nil || !gone && !fault.Is(err, fault.CodeSubscriptionNotFound) {
+				w.Errorf("owner %q: %v", owner, err)
+			}
+		}
+		own := releaser
+		own.Scopes = []string{"subscriptions:write"}
+		made, err := w.service.Create(w.Context(), own, vaultapi.SubscriptionWrite{Name: "feed", Paths: []string{"**"}})
+		if err != nil {
+			w.Fatal(err)
+		}
+		if err := w.service.Delete(w.Context(), releaser, made.ID); !fault.Is(err, fault.CodeSubscriptionNotFound) {
+			w.Errorf("without an owner: %v", err)
+		}
+	})
+}
+
 func TestScopes(t *testing.T) {
 	each(t, func(w *world) {
 		none := alice

@@ -32,12 +32,14 @@ const (
 	CodeSubscriptionNotFound = "subscription_not_found"
 	CodeTenantNotFound       = "tenant_not_found"
 	CodeTokenNotFound        = "token_not_found"
+	CodeTrustRuleNotFound    = "trust_rule_not_found"
 
 	CodeSecretExists    = "secret_exists"
 	CodeVersionConflict = "version_conflict"
 	CodePolicyInUse     = "policy_in_use"
 	CodePolicyExists    = "policy_exists"
 	CodeBindingExists   = "binding_exists"
+	CodeTrustRuleExists = "trust_rule_exists"
 	CodeManagedResource = "managed_resource"
 
 	CodeValidation  = "validation_error"

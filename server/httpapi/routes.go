@@ -63,6 +63,7 @@ func table(s *Server, services Services) []route {
 		auditRoutes(auditHandlers{service: services.Audit}),
 		subscriptionRoutes(subscriptionHandlers{service: services.Events}),
 		authRoutes(authHandlers{service: services.Authn}),
+		trustRoutes(trustHandlers{service: services.Authn}),
 		systemRoutes(systemHandlers{system: services.System, server: s}),
 	)
 	return rows

@@ -267,7 +267,7 @@ func TestTokenCommandsFailWhole(t *testing.T) {
 	if made, err := admin.CreateToken(ctx, spec); vaultapi.Code(err) != "service_unavailable" || made.Token != "" {
 		t.Errorf("create: %v, %+v", err, made)
 	}
-	if _, err := admin.AddTrustRule(ctx, authn.TrustRule{Name: "r", Cluster: "home", Namespace: "a"}); vaultapi.Code(err) != "service_unavailable" {
+	if _, err := admin.CreateTrustRule(ctx, vaultapi.TrustRuleWrite{Name: "r", Namespace: "a"}); vaultapi.Code(err) != "service_unavailable" {
 		t.Errorf("add trust rule: %v", err)
 	}
 	s.Succeed()

@@ -19,6 +19,7 @@ func TestTrafficFitsTheDocument(t *testing.T) {
 	subscriptionTraffic(t, r)
 	auditTraffic(t, r)
 	authTraffic(t, r)
+	trustTraffic(t, r)
 	systemTraffic(t, r)
 	r.base = start(t, func(c *server.Config) { c.RateLimitOverrides = []string{"anonymous=1"} })
 	limitedTraffic(t, r)
@@ -167,6 +168,31 @@ func authTraffic(t *testing.T, r *recorder) {
 		{method: "POST", target: "/v1/auth/exchange", anonymous: true, body: object{"subject_token": workloadToken()}, want: 200},
 		{method: "POST", target: "/v1/auth/exchange", anonymous: true, want: 400},
 		{method: "POST", target: "/v1/auth/exchange", anonymous: true, body: object{"subject_token": "a.b.c"}, want: 401},
+	} {
+		r.do(t, c)
+	}
+}
+
+func trustTraffic(t *testing.T, r *recorder) {
+	const all = "/v1/auth/trust-rules"
+	write := object{"name": "billing", "namespace": "billing", "service_account": "billing-prod", "identity": "sa:billing-prod", "life": "5m"}
+	r.do(t, call{method: "POST", target: all, body: object{"name": "x", "identity": "system:root"}, want: 422})
+	id := text(t, r.do(t, call{method: "POST", target: all, body: write, want: 201}), "id")
+	one := all + "/" + id
+	for _, c := range []call{
+		{method: "POST", target: all, body: write, want: 409},
+		{method: "POST", target: all, body: object{"name": "y", "life": "soon"}, want: 400},
+		{method: "GET", target: all, want: 200},
+		{method: "GET", target: all + "?cluster=home&limit=1", want: 200},
+		{method: "GET", target: all + "?cursor=nonsense", want: 400},
+		{method: "GET", target: one, want: 200},
+		{method: "GET", target: all + "/none", want: 404},
+		{method: "PUT", target: one, body: write, want: 200},
+		{method: "PUT", target: all + "/home-cluster", body: object{"name": "home-cluster"}, want: 409},
+		{method: "PATCH", target: one, body: object{"scopes": []string{"secrets:read"}}, want: 200},
+		{method: "PATCH", target: all + "/none", body: object{}, want: 404},
+		{method: "DELETE", target: one, want: 204},
+		{method: "DELETE", target: one, want: 404},
 	} {
 		r.do(t, c)
 	}

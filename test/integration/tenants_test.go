@@ -25,14 +25,14 @@ const (
 
 // harmless are the inputs that name nothing that another tenant could own. An input that is neither here nor in
 // foreign fails the test: say what it is.
-var harmless = strings.Fields(`action allowed_paths[] audience context.mfa_verified context.namespace context.source_ip
+var harmless = strings.Fields(`action allowed_paths[] audience cluster context.mfa_verified context.namespace context.source_ip
 	context.timestamp data delivery.buffer_size delivery.type description events[] expand_wildcards expires_at
-	expiring_within force from grant_type identity_type include_inactive include_metadata is_active limit max_events
+	expiring_within force from grant_type identity identity_type include_inactive include_metadata is_active life limit max_events
 	metadata name options.cas_version options.expires_in options.fail_fast options.include_metadata options.max_versions
 	options.version owner permanent permission requested_role role rules[].conditions.ip_ranges[]
 	rules[].conditions.require_mfa rules[].conditions.time_window.days[] rules[].conditions.time_window.end
 	rules[].conditions.time_window.start rules[].conditions.time_window.timezone rules[].path_pattern
-	rules[].permissions[] scope secret_type source_ip subject_token subject_token_type success timeout to version view`)
+	rules[].permissions[] scope scopes[] secret_type service_account source_ip subject_token subject_token_type success timeout to version view`)
 
 // swap is what an attacker puts in the place of its own, and the code that this must be answered with; "" where
 // the call itself is in order and its answer must know nothing of the victim.
@@ -48,6 +48,8 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 			return []swap{{own.Policy, other.Policy, "policy_not_found"}, {own.Policy, other.Name + "-read", "policy_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/subscriptions/"):
 			return []swap{{own.Subscription, other.Subscription, "subscription_not_found"}}
+		case strings.HasPrefix(o.Path, "/v1/auth/trust-rules/"):
+			return []swap{{own.TrustRule, other.TrustRule, "trust_rule_not_found"}, {own.TrustRule, other.Name + "-rule", "trust_rule_not_found"}}
 		case o.ID == "auditIdentity":
 			return []swap{{"user:dev", "user:" + theirs, ""}}
 		}
@@ -56,6 +58,7 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 	case "cursor":
 		return []swap{
 			{own.ListCursor, other.ListCursor, "invalid_cursor"}, {own.PolicyCursor, other.PolicyCursor, "invalid_cursor"},
+			{own.TrustCursor, other.TrustCursor, "invalid_cursor"},
 			{own.AuditCursor, other.AuditCursor, "invalid_cursor"}, {own.SubscriptionCur, other.SubscriptionCur, ""},
 			{"/" + own.Secret, "/" + own.Secret + "?cursor=" + other.AuditCursor, "invalid_cursor"},
 			{"user:dev?limit=1", "user:dev?limit=1&cursor=" + other.AuditCursor, "invalid_cursor"},
@@ -78,6 +81,11 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 		return []swap{more("request_id=" + theirs)}
 	case "path_prefix":
 		return []swap{more("path_prefix=" + other.Name)}
+	case "namespace":
+		if o.ID == "patchTrustRule" {
+			return []swap{{`"life":"5m"`, `"namespace":"` + other.Name + `"`, "trust_rule_exists"}}
+		}
+		return []swap{{own.Name, other.Name, "trust_rule_exists"}}
 	case "prefix":
 		return []swap{{own.ListQuery() + "&cursor=" + own.ListCursor, other.ListQuery(), ""}}
 	}

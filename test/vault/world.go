@@ -26,6 +26,8 @@ type World struct {
 	PolicyCursor    string // with limit=1
 	SubscriptionCur string // with limit=1
 	AuditCursor     string // with limit=1
+	TrustRule       string // id, of ServiceAccount app in namespace <Name> of cluster edge
+	TrustCursor     string // with limit=1
 
 	by       Caller
 	workload func() string // a fresh token of a workload
@@ -46,6 +48,7 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.subscriptions()
 	w.secrets()
 	w.policies()
+	w.trust()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -83,6 +86,22 @@ func (w *World) policies() {
 
 func (w *World) policy(suffix string) object {
 	return object{"name": w.Name + suffix, "rules": []object{{"path_pattern": w.Name + "/**", "permissions": []string{"read", "list"}}}}
+}
+
+func (w *World) trust() {
+	w.by.TB.Helper()
+	for suffix, id := range map[string]*string{"-rule": &w.TrustRule, "-spare": new(string)} {
+		var r vaultapi.TrustRule
+		w.by.Must(Request{Method: "POST", Path: "/v1/auth/trust-rules", Body: w.rule(suffix)}, &r)
+		*id = r.ID
+	}
+	var list vaultapi.TrustRuleList
+	w.by.Must(Request{Path: "/v1/auth/trust-rules?limit=1"}, &list)
+	w.TrustCursor = *list.Cursor
+}
+
+func (w *World) rule(suffix string) object {
+	return object{"name": w.Name + suffix, "cluster": "edge", "namespace": w.Name, "service_account": "app", "scopes": []string{"secrets:read"}}
 }
 
 // subscriptions come first, so that one of them holds every event.
@@ -125,7 +144,7 @@ func (w *World) Call(o Operation) Request {
 }
 
 func (w *World) calls() map[string]Request {
-	const secrets, policies, subscriptions = "/v1/secrets/", "/v1/policies/", "/v1/subscriptions/"
+	const secrets, policies, subscriptions, trust = "/v1/secrets/", "/v1/policies/", "/v1/subscriptions/", "/v1/auth/trust-rules/"
 	paths := object{"paths": []string{w.Secret, w.Name + "/none"}}
 	policy, metadata := w.policy("-new"), object{"metadata": object{"tags": []string{"t"}}}
 	bound := policies + w.Policy + "/bindings"
@@ -171,6 +190,13 @@ func (w *World) calls() map[string]Request {
 		"introspect":    {Path: "/v1/auth/introspect", Body: object{"token": w.by.Token}},
 		"exchangeToken": {Path: "/v1/auth/exchange", Body: object{"subject_token": w.workload()}, Anonymous: true},
 
+		"listTrustRules":   {Path: "/v1/auth/trust-rules?limit=1&cursor=" + w.TrustCursor},
+		"createTrustRule":  {Path: "/v1/auth/trust-rules", Body: w.rule("-new")},
+		"readTrustRule":    {Path: trust + w.TrustRule},
+		"replaceTrustRule": {Path: trust + w.TrustRule, Body: w.rule("-replaced")},
+		"patchTrustRule":   {Path: trust + w.TrustRule, Body: object{"life": "5m"}},
+		"deleteTrustRule":  {Path: trust + w.TrustRule},
+
 		"health": {Path: "/v1/health"}, "ready": {Path: "/v1/health/ready"}, "healthDetailed": {Path: "/v1/health/detailed"},
 		"version": {Path: "/v1/version"}, "metrics": {Path: "/v1/metrics"}, "openapi": {Path: "/v1/openapi.json"},
 	}
@@ -200,6 +226,7 @@ func (w *World) View() string {
 		"/v1/secrets/" + w.Secret, "/v1/secrets/" + w.Secret + "/versions", "/v1/secrets/" + w.Deleted, "/v1/secrets?prefix=" + w.Name + "/",
 		"/v1/policies/" + w.Policy, "/v1/policies/" + w.Spare, "/v1/policies/" + w.Policy + "/bindings",
 		"/v1/subscriptions/" + w.Subscription, "/v1/subscriptions/" + w.Subscription + "/poll?timeout=0",
+		"/v1/auth/trust-rules/" + w.TrustRule, "/v1/auth/trust-rules/" + w.Name + "-spare",
 	} {
 		a := w.by.Do(Request{Path: path})
 		if a.Status != http.StatusOK && a.Status != http.StatusNotFound {

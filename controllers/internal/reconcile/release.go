@@ -27,13 +27,32 @@ func (r *Runner) release(ctx context.Context, obj Object, plan Plan) (ctrl.Resul
 		r.Events.Eventf(obj, nil, corev1.EventTypeWarning, "ReleaseAbandoned", "Release",
 			"gave up after %s and let the object go; what is left in the vault is swept later: %s", releaseLimit, clip(err.Error()))
 	}
-	base := obj.DeepCopyObject().(client.Object)
-	controllerutil.RemoveFinalizer(obj, plan.Finalizer)
-	err = r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+	err = r.unhold(ctx, obj, plan.Finalizer)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: staleRetry}, nil
 	}
-	return ctrl.Result{}, client.IgnoreNotFound(err)
+	return ctrl.Result{}, err
+}
+
+func (r *Runner) unhold(ctx context.Context, obj Object, finalizer string) error {
+	base := obj.DeepCopyObject().(client.Object)
+	controllerutil.RemoveFinalizer(obj, finalizer)
+	return client.IgnoreNotFound(r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})))
+}
+
+// Free runs the cleanup of an object and lets it go although it is not being deleted: the operator itself goes, and
+// nothing may wait for it. It tells whether the object held anything. Only the runner's Client is needed.
+func (r *Runner) Free(ctx context.Context, key client.ObjectKey, obj Object, plan Plan) (held bool, err error) {
+	if err := r.Client.Get(ctx, key, obj); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	if plan.Finalizer == "" || !controllerutil.ContainsFinalizer(obj, plan.Finalizer) {
+		return false, nil
+	}
+	if err := plan.Cleanup(ctx); err != nil {
+		return true, err
+	}
+	return true, r.unhold(ctx, obj, plan.Finalizer)
 }
 
 func (r *Runner) keepReleasing(ctx context.Context, obj Object, err error) (ctrl.Result, error) {

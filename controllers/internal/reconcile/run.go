@@ -60,8 +60,8 @@ type Plan struct {
 	Done func() (reason, message string)
 	// Refresh is the time after which to look again without being told; at most a tenth is added.
 	Refresh func() time.Duration
-	// At is a moment at which to look again whatever Refresh says; zero: there is none. May be nil.
-	At func() time.Time
+	// Until gives a moment at which to look again, if that is sooner; zero for none. May be nil.
+	Until func() time.Time
 	// Gone is called when the object no longer exists; may be nil.
 	Gone func()
 }
@@ -196,11 +196,7 @@ func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, 
 	if err := r.letGo(ctx, obj, plan); err != nil && !apierrors.IsConflict(err) {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	res, err := next(o, plan.Refresh())
-	if err == nil && plan.At != nil {
-		res.RequeueAfter = sooner(res.RequeueAfter, plan.At(), r.Now())
-	}
-	return res, err
+	return r.next(o, plan)
 }
 
 func steps(ctx context.Context, all []Step) error {
@@ -213,27 +209,29 @@ func steps(ctx context.Context, all []Step) error {
 }
 
 // next says when the object runs again. Work that nobody waits for runs at the lowest priority.
-func next(o outcome, refresh time.Duration) (ctrl.Result, error) {
+func (r *Runner) next(o outcome, plan Plan) (ctrl.Result, error) {
 	if o.retry != nil {
 		return ctrl.Result{}, o.retry
 	}
-	low := RefreshPriority
+	low, after := RefreshPriority, plan.Refresh()
 	if o.after > 0 {
-		refresh = min(refresh, o.after)
+		after = min(after, o.after)
 	}
-	return ctrl.Result{RequeueAfter: wait.Jitter(refresh, refreshSpread), Priority: &low}, nil
+	var until time.Time
+	if plan.Until != nil {
+		until = plan.Until()
+	}
+	return ctrl.Result{RequeueAfter: Later(after, until, r.Now()), Priority: &low}, nil
 }
 
-// Later is when to look at an object again that a plan would run: like next, for objects that are well.
-func Later(refresh time.Duration, at, now time.Time) time.Duration {
-	return sooner(wait.Jitter(refresh, refreshSpread), at, now)
-}
-
-func sooner(after time.Duration, at, now time.Time) time.Duration {
-	if at.IsZero() {
+// Later is how long after now to look at an object again: after its refresh, of which what is added spreads those
+// that were made together, and not later than until, if that is not zero.
+func Later(refresh time.Duration, until, now time.Time) time.Duration {
+	after := wait.Jitter(refresh, refreshSpread)
+	if until.IsZero() {
 		return after
 	}
-	return min(after, max(at.Sub(now), time.Millisecond))
+	return min(after, max(until.Sub(now), time.Millisecond))
 }
 
 // save patches the status if it changed. The patch carries the resourceVersion, because a difference

@@ -165,14 +165,8 @@ func (f *Feed) everything(ctx context.Context) error {
 
 // subscribe removes what an earlier process left and begins with the next event.
 func (f *Feed) subscribe(ctx context.Context) error {
-	old, err := f.Vault.Subscriptions.List(ctx, client.SubscriptionFilter{Owner: f.Owner})
-	if err != nil {
-		return fmt.Errorf("list subscriptions: %w", err)
-	}
-	for _, s := range old.Subscriptions {
-		if err := f.Vault.Subscriptions.Delete(ctx, s.ID); err != nil && !vaultapi.IsNotFound(err) {
-			return fmt.Errorf("remove an earlier subscription: %w", err)
-		}
+	if err := Unsubscribe(ctx, f.Vault.Subscriptions, f.Owner); err != nil {
+		return err
 	}
 	s, err := f.Vault.Subscriptions.Create(ctx, vaultapi.SubscriptionWrite{
 		Name: "scaivault-operator", Paths: []string{"**"}, Events: feedEvents(), Owner: f.Owner,
@@ -182,6 +176,20 @@ func (f *Feed) subscribe(ctx context.Context) error {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	f.subscription, f.resume = s.ID, ""
+	return nil
+}
+
+// Unsubscribe removes the subscriptions of an owner: the operator goes.
+func Unsubscribe(ctx context.Context, subscriptions *client.Subscriptions, owner string) error {
+	old, err := subscriptions.List(ctx, client.SubscriptionFilter{Owner: owner})
+	if err != nil {
+		return fmt.Errorf("list subscriptions: %w", err)
+	}
+	for _, s := range old.Subscriptions {
+		if err := subscriptions.Delete(ctx, s.ID); err != nil && !vaultapi.IsNotFound(err) {
+			return fmt.Errorf("remove an earlier subscription: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -41,6 +41,21 @@ func (p ConfigMapPin) Load(ctx context.Context) (*Pin, error) {
 	return &Pin{InstanceID: m.Data[keyInstance], RestoreEpoch: epoch}, nil
 }
 
+// Forget removes the pin: the next operator works with whatever vault answers it.
+func (p ConfigMapPin) Forget(ctx context.Context) error {
+	err := p.Maps.ConfigMaps(p.Namespace).Delete(ctx, PinName, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("remove ConfigMap %s/%s: %w", p.Namespace, PinName, err)
+	}
+	return nil
+}
+
+// Lasting is a pin that is only looked at: whoever goes pins no vault.
+type Lasting struct{ PinStore }
+
+// Save does nothing.
+func (Lasting) Save(context.Context, Pin) error { return nil }
+
 // Save writes the pin, over an older one if there is one.
 func (p ConfigMapPin) Save(ctx context.Context, pin Pin) error {
 	maps := p.Maps.ConfigMaps(p.Namespace)
