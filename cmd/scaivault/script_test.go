@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/server"
 	"github.com/scailabs/scaivault/server/authn"
 )
@@ -65,18 +66,18 @@ func serve(env *testscript.Env) error {
 
 // reachable waits until the server listens and its database is open.
 func reachable(addr net.Addr) error {
-	a := &app{
-		out: &bytes.Buffer{}, errors: &bytes.Buffer{}, now: time.Now,
-		home: func() (string, error) { return "/nowhere", nil },
-		getenv: func(name string) string {
+	a := &app{now: time.Now, Console: console.Console{
+		Out: &bytes.Buffer{}, Errors: &bytes.Buffer{},
+		Home: func() (string, error) { return "/nowhere", nil },
+		Getenv: func(name string) string {
 			return map[string]string{"SCAIVAULT_URL": "http://" + addr.String(), "SCAIVAULT_TOKEN": rootToken}[name]
 		},
-	}
+	}}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	end := time.NewTimer(time.Minute)
 	defer end.Stop()
-	for a.run(context.Background(), []string{"health"}) != exitOK {
+	for a.run(context.Background(), []string{"health"}) != console.OK {
 		select {
 		case <-tick.C:
 		case <-end.C:
