@@ -108,9 +108,17 @@ func refresh(obj *v1alpha1.VaultSecret) time.Duration {
 	return max(d, minRefresh)
 }
 
-// check refuses what cannot be done, before anything is read. It repeats what the schema says, because
-// an object may be older than the schema.
+// check refuses what cannot be done, before anything is read.
 func (s *run) check(ctx context.Context) error {
+	if err := s.possible(); err != nil {
+		return err
+	}
+	return s.Guard.Check(ctx)
+}
+
+// possible judges the spec alone. It repeats what the schema says, because an object may be older than the
+// schema.
+func (s *run) possible() error {
 	if err := checkDurations(&s.obj.Spec); err != nil {
 		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
@@ -130,7 +138,7 @@ func (s *run) check(ctx context.Context) error {
 			return badTemplate(d.Key, err)
 		}
 	}
-	return s.Guard.Check(ctx)
+	return nil
 }
 
 func checkDurations(spec *v1alpha1.VaultSecretSpec) error {

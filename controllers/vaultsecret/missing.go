@@ -25,10 +25,7 @@ func (s *run) judgeMissing(ctx context.Context) error {
 		s.Absences.Present(s.obj.UID)
 		return nil
 	}
-	cause := fmt.Errorf("the vault has no secret %s", where[0])
-	if n := len(where); n > 1 {
-		cause = fmt.Errorf("%w, nor at %d other paths", cause, n-1)
-	}
+	cause := noSecret(where)
 	certain := s.Absences.Missing(s.obj.UID, evidence, s.Now())
 	switch {
 	case s.obj.Spec.WhenSourceMissing != v1alpha1.DeleteWhenMissing:
@@ -44,6 +41,15 @@ func (s *run) judgeMissing(ctx context.Context) error {
 // waiting says what becomes of the target until the source is there.
 func (s *run) waiting(again time.Duration, cause error, target string) error {
 	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, again, fmt.Errorf("%w; Secret %s %s", cause, s.obj.TargetName(), target))
+}
+
+// noSecret says that the vault has no secret at one place or several.
+func noSecret(where []string) error {
+	cause := fmt.Errorf("the vault has no secret %s", where[0])
+	if n := len(where); n > 1 {
+		cause = fmt.Errorf("%w, nor at %d other paths", cause, n-1)
+	}
+	return cause
 }
 
 // judgeBelow decides about secrets below prefixes that the target holds or the list showed, and that the vault

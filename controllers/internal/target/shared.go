@@ -70,26 +70,37 @@ func (w *Writer) found(ctx context.Context, d Desired) (Result, error) {
 	return Result{State: stateOf(got), Wrote: true}, nil
 }
 
-// mayShare refuses Secrets in which there is no room beside the owner, and what only a replacement could change.
+// mayShare refuses what shareRefusal does, and what this install does not allow.
 func (w *Writer) mayShare(ctx context.Context, d Desired, got *corev1.Secret) error {
+	if err := shareRefusal(d, got); err != nil {
+		return err
+	}
+	if stand(got, d.Owner) == previous {
+		if _, err := w.leave(ctx, d.Owner, partial(got)); err != nil {
+			return err
+		}
+		return reconcile.Again(errors.New("the Secret was let go by an earlier object of this name"))
+	}
+	d.Type = got.Type
+	return w.Rules.Where(d)
+}
+
+// shareRefusal refuses Secrets in which there is no room beside the owner, and what only a replacement could change.
+func shareRefusal(d Desired, got *corev1.Secret) error {
 	ref := metav1.GetControllerOfNoCopy(got)
 	switch {
 	case got.DeletionTimestamp != nil:
 		return beingDeleted(d)
 	case stand(got, d.Owner) == previous:
-		if _, err := w.leave(ctx, d.Owner, partial(got)); err != nil {
-			return err
-		}
-		return reconcile.Again(errors.New("the Secret was let go by an earlier object of this name"))
+		return nil
 	case ref != nil && ref.APIVersion == v1alpha1.GroupVersion.String() && ref.UID != d.Owner.UID:
 		return noRoom("Secret %s belongs to %s %s alone; set spec.target.mode to Shared there, or choose another spec.target.name", d.Name, ref.Kind, ref.Name)
 	case got.Immutable != nil && *got.Immutable:
 		return noRoom("Secret %s is immutable, and a Shared target is never replaced; delete it, or choose another spec.target.name", d.Name)
-	case d.Type != "" && got.Type != d.Type:
+	case d.Type != "" && got.Type != "" && got.Type != d.Type: // of metadata alone the type is not known
 		return noRoom("Secret %s is of type %s and not %s, and a Shared target is never replaced; change spec.target.type, or choose another spec.target.name", d.Name, got.Type, d.Type)
 	}
-	d.Type = got.Type
-	return w.Rules.Where(d)
+	return nil
 }
 
 func noRoom(format string, args ...any) error {
