@@ -124,7 +124,7 @@ func (s *run) possible() error {
 	}
 	for _, src := range s.obj.Spec.Sources {
 		if (src.Path == "") == (src.PathPrefix == "") || src.PathPrefix != "" && src.Version != nil {
-			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("source %s: exactly one of path and pathPrefix, and version only with path", src.Name))
+			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("source %s must have exactly one of path and pathPrefix, and version only with path; correct spec.sources", src.Name))
 		}
 	}
 	if err := s.Rules.Where(desired(&s.obj, nil)); err != nil {
@@ -158,7 +158,7 @@ func checkDurations(spec *v1alpha1.VaultSecretSpec) error {
 }
 
 func badTemplate(key string, err error) error {
-	return reconcile.Stalled(v1alpha1.ReasonInvalidTemplate, fmt.Errorf("template of key %s %w", key, err))
+	return reconcile.Stalled(v1alpha1.ReasonInvalidTemplate, fmt.Errorf("template of key %s %w; correct it in spec.data", key, err))
 }
 
 // compare finds out whether anything but the vault could have changed since the last run. If not, the

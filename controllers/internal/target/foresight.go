@@ -30,8 +30,11 @@ func Foresee(d Desired, got *corev1.Secret) (Foresight, error) {
 	switch {
 	case got.DeletionTimestamp != nil:
 		return f, beingDeleted(d)
-	case stand(got, d.Owner) == foreign:
-		return f, describe(got, d.Owner)
+	case stand(got, d.Owner) != foreign:
+		return f, nil
 	}
-	return f, nil
+	if _, shared := listed(got, KeysAnnotation(d.Owner)); shared {
+		return f, reclaimRefusal(d, got)
+	}
+	return f, describe(got, d.Owner)
 }

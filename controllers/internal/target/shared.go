@@ -147,7 +147,7 @@ func sharingFailed(d Desired, err error) error {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return reconcile.Again(errors.New("the Secret changed since it was read"))
 	case immutableField(err):
-		return noRoom("Secret %s became immutable, and a Shared target is never replaced", d.Name)
+		return noRoom("Secret %s became immutable, and a Shared target is never replaced; delete it, or choose another spec.target.name", d.Name)
 	}
 	return refused(d, err)
 }
@@ -161,12 +161,17 @@ func (w *Writer) reclaim(ctx context.Context, d Desired) (State, error) {
 	if got == nil {
 		return State{}, reconcile.Again(errors.New("the Secret came and went"))
 	}
+	return stateOf(got), reclaimRefusal(d, got)
+}
+
+// reclaimRefusal is why a Secret that was Shared cannot be its owner's alone, nil if it can.
+func reclaimRefusal(d Desired, got *corev1.Secret) error {
 	s := look(got, d.Owner)
 	if foreign := s.foreign(got); len(foreign) > 0 || len(s.others) > 0 || !made(got, d.Owner) {
-		return State{}, noRoom("Secret %s was Shared and is not this object's alone%s; to take it over with all that is in it: kubectl -n %s annotate secret %s %s=%s",
+		return noRoom("Secret %s was Shared and is not this object's alone%s; to take it over with all that is in it: kubectl -n %s annotate secret %s %s=%s",
 			d.Name, others(foreign), d.Owner.Namespace, d.Name, v1alpha1.AnnotationAdopt, d.Owner.Name)
 	}
-	return stateOf(got), nil
+	return nil
 }
 
 // foreign are the keys that are not ours, or not ours alone.
