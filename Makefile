@@ -5,7 +5,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 CACHE       ?= $(or $(SCAIVAULT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scaivault)
 TOOLS       := $(CACHE)/tools
-BINARIES    := scaivault scaivault-server scaivault-operator
+BINARIES    := scaivault scaivault-server scaivault-operator kubectl-scaivault
 # Tests share two cores with the servers they start; more packages at once only makes them slower.
 TEST_P      ?= 2
 FUZZ_TIME   ?= 60s
@@ -27,11 +27,12 @@ test: setup test-go test-cookbook fuzz ## install what the tests need and run al
 
 ## building
 
-build: ## build bin/scaivault, bin/scaivault-server, bin/scaivault-operator
+build: ## build bin/scaivault, bin/scaivault-server, bin/scaivault-operator, bin/kubectl-scaivault
 	@mkdir -p bin
 	@for b in $(BINARIES); do \
 	  start=$$SECONDS; CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/$$b ./cmd/$$b; \
 	  echo "built bin/$$b in $$((SECONDS - start)) s"; done
+	@ln -sf kubectl-scaivault bin/kubectl_complete-scaivault
 
 ## testing
 
@@ -68,7 +69,7 @@ $(TOOLS)/golangci-lint-v2.15.0: hack/lint/go.mod
 	@cd hack/lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
-generate: ## write generated files: deepcopy, CRDs, RBAC, OpenAPI, the chart's copies
+generate: ## write generated files: deepcopy, CRDs, RBAC, OpenAPI, API reference, the chart's copies
 	@hack/generate.sh
 
 generate-check:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# generate.sh: writes the generated files (deepcopy, CRDs, RBAC, OpenAPI, the chart's copies). With --check it writes them
-# elsewhere and fails if what is committed differs.
+# generate.sh: writes the generated files (deepcopy, CRDs, RBAC, OpenAPI, the API reference, the chart's copies). With
+# --check it writes them elsewhere and fails if what is committed differs.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -11,11 +11,13 @@ if [ "${1:-}" = --check ]; then
   mkdir -p "$out"/{api/v1alpha1,config/crd,config/rbac,docs/spec}
 fi
 
-controller_gen() { go tool -modfile="$root/hack/tools/go.mod" controller-gen "$@"; }
+tool() { go tool -modfile="$root/hack/tools/go.mod" "$@"; }
+controller_gen() { tool controller-gen "$@"; }
 controller_gen object:headerFile=hack/boilerplate.go.txt paths=./api/... output:object:dir="$out/api/v1alpha1"
 controller_gen crd paths=./api/... output:crd:dir="$out/config/crd"
 controller_gen rbac:roleName=scaivault-operator paths=./controllers/... output:rbac:dir="$out/config/rbac"
 go run ./hack/genopenapi >"$out/docs/spec/openapi.json"
+tool crd-ref-docs --log-level=ERROR --source-path=./api/v1alpha1 --config=hack/apidocs.yaml --renderer=markdown --output-path="$out/docs/spec/api.md"
 go run ./hack/chart "$out" # after CRDs and RBAC: it copies them
 
 [ "$out" = "$root" ] && exit 0

@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/internal/schedule"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func newAuditCommand(a *app) *cobra.Command {
-	return group("audit", "See who did what",
+	return console.Group("audit", "See who did what",
 		newLogsCommand(a), newSecretTrailCommand(a), newIdentityTrailCommand(a), newSummaryCommand(a), newVerifyCommand(a))
 }
 
@@ -49,7 +50,7 @@ func (f *auditFlags) query(now time.Time) (client.AuditFilter, error) {
 	q.From, err1 = moment("--from", f.from, now)
 	q.To, err2 = moment("--to", f.to, now)
 	if f.failed && f.succeed {
-		return q, badUsage("--failed and --succeeded exclude each other")
+		return q, console.BadUsage("--failed and --succeeded exclude each other")
 	}
 	if f.failed || f.succeed {
 		q.Success = &f.succeed
@@ -67,7 +68,7 @@ func moment(flag, s string, now time.Time) (time.Time, error) {
 	}
 	t, err := vaultapi.ParseTime(s)
 	if err != nil {
-		return time.Time{}, badUsage("%s %q is no duration such as 24h, no date such as 2026-01-31 and no RFC 3339 time", flag, s)
+		return time.Time{}, console.BadUsage("%s %q is no duration such as 24h, no date such as 2026-01-31 and no RFC 3339 time", flag, s)
 	}
 	return t, nil
 }
@@ -96,14 +97,14 @@ func auditQuery(a *app, cmd *cobra.Command, run func(ctx context.Context, c *cli
 }
 
 func newLogsCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "logs", Short: "List entries, newest first", Args: usage(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "logs", Short: "List entries, newest first", Args: console.Arguments(cobra.NoArgs)}
 	return auditQuery(a, cmd, func(ctx context.Context, c *client.Client, f client.AuditFilter, limit int, _ []string) error {
 		list, err := entries(limit, f, func(f client.AuditFilter) (*vaultapi.AuditList, error) { return c.Audit.Logs(ctx, f) })
 		if err != nil {
 			return err
 		}
 		a.tellMore(list.HasMore)
-		return a.show(list, func() [][]string { return entryRows(list.Logs) })
+		return a.Show(list, func() [][]string { return entryRows(list.Logs) })
 	})
 }
 
@@ -127,14 +128,14 @@ func entryRows(logs []vaultapi.AuditEntry) [][]string {
 		if !e.Success {
 			result = "failed"
 		}
-		rows = append(rows, []string{microStamp(e.Timestamp), e.Action, orDash(e.IdentityID), orDash(e.SecretPath), result, orDash(e.SourceIP)})
+		rows = append(rows, []string{microStamp(e.Timestamp), e.Action, console.OrDash(e.IdentityID), console.OrDash(e.SecretPath), result, console.OrDash(e.SourceIP)})
 	}
 	return rows
 }
 
 func newSecretTrailCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "secret PATH", Short: "Show what happened to one secret", Args: usage(cobra.ExactArgs(1)),
+		Use: "secret PATH", Short: "Show what happened to one secret", Args: console.Arguments(cobra.ExactArgs(1)),
 		Example: "  scaivault audit secret environments/production/billing/stripe --from 24h --action read",
 	}
 	return auditQuery(a, cmd, func(ctx context.Context, c *client.Client, f client.AuditFilter, limit int, args []string) error {
@@ -152,18 +153,18 @@ func newSecretTrailCommand(a *app) *cobra.Command {
 		}
 		trail.AuditList = list
 		a.tellMore(list.HasMore)
-		if err := a.show(trail, func() [][]string { return entryRows(list.Logs) }); err != nil || a.json {
+		if err := a.Show(trail, func() [][]string { return entryRows(list.Logs) }); err != nil || a.JSON {
 			return err
 		}
 		s := trail.Summary
-		return a.say("\n30 days: %d reads, %d writes, %d identities, last read %s",
+		return a.Say("\n30 days: %d reads, %d writes, %d identities, last read %s",
 			s.Reads30d, s.Writes30d, s.DistinctIdentities30d, maybeMicroStamp(s.LastReadAt))
 	})
 }
 
 func newIdentityTrailCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "identity IDENTITY", Short: "Show what one identity did", Args: usage(cobra.ExactArgs(1)),
+		Use: "identity IDENTITY", Short: "Show what one identity did", Args: console.Arguments(cobra.ExactArgs(1)),
 		Example: "  scaivault audit identity user:alice@acme.example --from 2026-01-01",
 	}
 	return auditQuery(a, cmd, func(ctx context.Context, c *client.Client, f client.AuditFilter, limit int, args []string) error {
@@ -181,19 +182,19 @@ func newIdentityTrailCommand(a *app) *cobra.Command {
 		}
 		trail.AuditList = list
 		a.tellMore(list.HasMore)
-		if err := a.show(trail, func() [][]string { return entryRows(list.Logs) }); err != nil || a.json {
+		if err := a.Show(trail, func() [][]string { return entryRows(list.Logs) }); err != nil || a.JSON {
 			return err
 		}
 		s := trail.Summary
-		return a.say("\n%d entries from %s to %s; secrets touched: %s", s.TotalEvents, maybeMicroStamp(s.FirstEventAt),
-			maybeMicroStamp(s.LastEventAt), orDash(clean(strings.Join(s.ResourcesAccessed, " "))))
+		return a.Say("\n%d entries from %s to %s; secrets touched: %s", s.TotalEvents, maybeMicroStamp(s.FirstEventAt),
+			maybeMicroStamp(s.LastEventAt), console.OrDash(console.Clean(strings.Join(s.ResourcesAccessed, " "))))
 	})
 }
 
 func newSummaryCommand(a *app) *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
-		Use: "summary", Short: "Count what happened", Args: usage(cobra.NoArgs),
+		Use: "summary", Short: "Count what happened", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.query(a.now())
 			if err != nil {
@@ -207,7 +208,7 @@ func newSummaryCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(s, func() [][]string { return summaryRows(s) })
+			return a.Show(s, func() [][]string { return summaryRows(s) })
 		},
 	}
 	f.addTimes(cmd)
@@ -228,7 +229,7 @@ func summaryRows(s *vaultapi.AuditSummary) [][]string {
 
 func newVerifyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check that nothing was changed in or removed from the trail", Args: usage(cobra.NoArgs),
+		Use: "verify", Short: "Check that nothing was changed in or removed from the trail", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -238,7 +239,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.show(v, func() [][]string { return verifyRows(v) }); err != nil {
+			if err := a.Show(v, func() [][]string { return verifyRows(v) }); err != nil {
 				return err
 			}
 			if !v.Valid {
@@ -253,6 +254,6 @@ func verifyRows(v *vaultapi.AuditVerification) [][]string {
 	return [][]string{
 		{"valid", fmt.Sprint(v.Valid)}, {"entries", number(v.Entries)}, {"chains", fmt.Sprint(v.Chains)},
 		{"last checkpoint", maybeMicroStamp(v.Checkpoint)}, {"entries after it", number(v.Unsigned)},
-		{"public key", orDash(v.PublicKey)},
+		{"public key", console.OrDash(v.PublicKey)},
 	}
 }

@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func newAuthCommand(a *app) *cobra.Command {
-	return group("auth", "Log in and out", newLoginCommand(a), newWhoamiCommand(a), newLogoutCommand(a))
+	return console.Group("auth", "Log in and out", newLoginCommand(a), newWhoamiCommand(a), newLogoutCommand(a))
 }
 
 func newLoginCommand(a *app) *cobra.Command {
@@ -22,7 +23,7 @@ func newLoginCommand(a *app) *cobra.Command {
 Without --token it is asked for, or read from standard input if that is no terminal. Other users of the
 machine can see the arguments of a running program: prefer the prompt or standard input.`,
 		Example: "  scaivault auth login < token.txt",
-		Args:    usage(cobra.NoArgs),
+		Args:    console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.login(cmd.Context(), token)
 		},
@@ -32,7 +33,7 @@ machine can see the arguments of a running program: prefer the prompt or standar
 }
 
 func (a *app) login(ctx context.Context, token string) error {
-	s, err := a.settings()
+	s, err := a.Settings()
 	if err != nil {
 		return err
 	}
@@ -42,9 +43,9 @@ func (a *app) login(ctx context.Context, token string) error {
 		}
 	}
 	if token = strings.TrimSpace(token); token == "" {
-		return badUsage("the token is empty")
+		return console.BadUsage("the token is empty")
 	}
-	s.token = token
+	s.Token = token
 	c, err := a.dial(s)
 	if err != nil {
 		return err
@@ -56,24 +57,24 @@ func (a *app) login(ctx context.Context, token string) error {
 	if err := a.keepToken(s); err != nil {
 		return err
 	}
-	if a.getenv("SCAIVAULT_TOKEN") != "" {
-		a.remark("SCAIVAULT_TOKEN is set and wins over the token kept now")
+	if a.Getenv("SCAIVAULT_TOKEN") != "" {
+		a.Remark("SCAIVAULT_TOKEN is set and wins over the token kept now")
 	}
-	return a.show(who, func() [][]string {
-		return [][]string{{"Logged in to " + s.baseURL + " as " + who.IdentityID + " (tenant " + who.TenantID + ")"}}
+	return a.Show(who, func() [][]string {
+		return [][]string{{"Logged in to " + s.BaseURL + " as " + who.IdentityID + " (tenant " + who.TenantID + ")"}}
 	})
 }
 
-func (a *app) keepToken(s settings) error {
-	f, err := a.load()
+func (a *app) keepToken(s console.Settings) error {
+	f, err := a.Load()
 	if err != nil {
 		return err
 	}
-	f.Token, f.TokenFor = s.token, s.baseURL
+	f.Token, f.TokenFor = s.Token, s.BaseURL
 	if f.BaseURL == "" {
-		f.BaseURL = s.baseURL
+		f.BaseURL = s.BaseURL
 	}
-	return a.save(f)
+	return a.Save(f)
 }
 
 // readToken asks for a token, or reads it where there is nobody to ask.
@@ -81,27 +82,27 @@ func (a *app) readToken(piped bool) (string, error) {
 	if !piped && a.interactive() {
 		return a.ask("Token: ")
 	}
-	raw, err := a.readInput()
+	raw, err := a.ReadInput()
 	return string(raw), err
 }
 
 func newLogoutCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "logout", Short: "Forget the token that is kept; it stays valid at the server", Args: usage(cobra.NoArgs),
+		Use: "logout", Short: "Forget the token that is kept; it stays valid at the server", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			f, err := a.load()
+			f, err := a.Load()
 			if err != nil {
 				return err
 			}
 			f.Token, f.TokenFor = "", ""
-			return a.save(f)
+			return a.Save(f)
 		},
 	}
 }
 
 func newWhoamiCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "whoami", Short: "Show who the token is", Args: usage(cobra.NoArgs),
+		Use: "whoami", Short: "Show who the token is", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -111,7 +112,7 @@ func newWhoamiCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(who, func() [][]string { return whoamiRows(who) })
+			return a.Show(who, func() [][]string { return whoamiRows(who) })
 		},
 	}
 }
@@ -120,12 +121,12 @@ func whoamiRows(who *vaultapi.Whoami) [][]string {
 	return [][]string{
 		{"identity", who.IdentityID},
 		{"type", who.IdentityType},
-		{"name", orDash(who.DisplayName)},
+		{"name", console.OrDash(who.DisplayName)},
 		{"tenant", who.TenantID},
-		{"partner", orDash(who.PartnerID)},
-		{"scopes", orDash(strings.Join(who.Scopes, " "))},
-		{"groups", orDash(strings.Join(who.Groups, " "))},
-		{"roles", orDash(strings.Join(who.Roles, " "))},
+		{"partner", console.OrDash(who.PartnerID)},
+		{"scopes", console.OrDash(strings.Join(who.Scopes, " "))},
+		{"groups", console.OrDash(strings.Join(who.Groups, " "))},
+		{"roles", console.OrDash(strings.Join(who.Roles, " "))},
 		{"token expires", maybeStamp(who.TokenExpiresAt)},
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 )
 
@@ -15,7 +16,7 @@ const (
 )
 
 func newConfigCommand(a *app) *cobra.Command {
-	return group("config", "Configure this program (~/.scaivault/config.json)",
+	return console.Group("config", "Configure this program (~/.scaivault/config.json)",
 		newConfigSetCommand(a), newConfigGetCommand(a), newConfigListCommand(a))
 }
 
@@ -23,14 +24,14 @@ func newConfigSetCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "set KEY VALUE", Short: "Set base_url or ca_file; an empty value removes it",
 		Example:   "  scaivault config set base_url https://vault.example.com",
-		Args:      usage(cobra.ExactArgs(2)),
+		Args:      console.Arguments(cobra.ExactArgs(2)),
 		ValidArgs: []string{keyBaseURL, keyCAFile},
 		RunE:      func(_ *cobra.Command, args []string) error { return a.setConfig(args[0], args[1]) },
 	}
 }
 
 func (a *app) setConfig(key, value string) error {
-	f, err := a.load()
+	f, err := a.Load()
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (a *app) setConfig(key, value string) error {
 		f.CAFile = value
 		if value != "" {
 			if f.CAFile, err = filepath.Abs(value); err != nil {
-				return badUsage("ca_file: %w", err)
+				return console.BadUsage("ca_file: %w", err)
 			}
 		}
 	default:
@@ -49,56 +50,56 @@ func (a *app) setConfig(key, value string) error {
 	}
 	if f.BaseURL != "" {
 		if _, err := client.New(client.Options{BaseURL: f.BaseURL, CAFile: f.CAFile}); err != nil {
-			return usageError{err}
+			return console.Mistake(err)
 		}
 	}
-	return a.save(f)
+	return a.Save(f)
 }
 
 func unknownKey(key string) error {
-	return badUsage("%q is not a setting: there are base_url and ca_file", key)
+	return console.BadUsage("%q is not a setting: there are base_url and ca_file", key)
 }
 
 func newConfigGetCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "get KEY", Short: "Print the value in effect", Args: usage(cobra.ExactArgs(1)),
+		Use: "get KEY", Short: "Print the value in effect", Args: console.Arguments(cobra.ExactArgs(1)),
 		ValidArgs: []string{keyBaseURL, keyCAFile},
 		RunE:      func(_ *cobra.Command, args []string) error { return a.getConfig(args[0]) },
 	}
 }
 
 func (a *app) getConfig(key string) error {
-	s, err := a.settings()
+	s, err := a.Settings()
 	if err != nil {
 		return err
 	}
 	switch key {
 	case keyBaseURL:
-		return a.say("%s", s.baseURL)
+		return a.Say("%s", s.BaseURL)
 	case keyCAFile:
-		return a.say("%s", s.caFile)
+		return a.Say("%s", s.CAFile)
 	}
 	return unknownKey(key)
 }
 
 func newConfigListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "Print all settings in effect; the token is never printed", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "Print all settings in effect; the token is never printed", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error { return a.listConfig() },
 	}
 }
 
 func (a *app) listConfig() error {
-	s, err := a.settings()
+	s, err := a.Settings()
 	if err != nil {
 		return err
 	}
-	shown := map[string]any{keyBaseURL: s.baseURL, keyCAFile: s.caFile, "token_set": s.token != ""}
-	return a.show(shown, func() [][]string {
+	shown := map[string]any{keyBaseURL: s.BaseURL, keyCAFile: s.CAFile, "token_set": s.Token != ""}
+	return a.Show(shown, func() [][]string {
 		token := "not set: run scaivault auth login"
-		if s.token != "" {
+		if s.Token != "" {
 			token = "set"
 		}
-		return [][]string{{"KEY", "VALUE"}, {keyBaseURL, orDash(s.baseURL)}, {keyCAFile, orDash(s.caFile)}, {"token", token}}
+		return [][]string{{"KEY", "VALUE"}, {keyBaseURL, console.OrDash(s.BaseURL)}, {keyCAFile, console.OrDash(s.CAFile)}, {"token", token}}
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
@@ -17,14 +18,14 @@ const (
 )
 
 func newEventsCommand(a *app) *cobra.Command {
-	return group("events", "Follow changes", newWatchCommand(a))
+	return console.Group("events", "Follow changes", newWatchCommand(a))
 }
 
 func newWatchCommand(a *app) *cobra.Command {
 	var count int
 	w := vaultapi.SubscriptionWrite{Name: "scaivault events watch", Delivery: vaultapi.Delivery{Type: "polling"}}
 	cmd := &cobra.Command{
-		Use: "watch", Short: "Print changes as they happen, until interrupted", Args: usage(cobra.NoArgs),
+		Use: "watch", Short: "Print changes as they happen, until interrupted", Args: console.Arguments(cobra.NoArgs),
 		Long:    "Print changes as they happen, until interrupted. With --json each event is one line.",
 		Example: "  scaivault events watch --path 'environments/production/**' --event 'secret.*'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,7 +52,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, w vaultapi.Subscripti
 		return err
 	}
 	defer a.unwatch(ctx, c, s.ID)
-	a.remark("Watching; interrupt to end")
+	a.Remark("Watching; interrupt to end")
 	seen := &watched{app: a, left: count}
 	for {
 		p, err := c.Subscriptions.Poll(ctx, s.ID, client.PollOptions{Timeout: watchPoll, SinceEventID: seen.last})
@@ -71,7 +72,7 @@ func (a *app) unwatch(ctx context.Context, c *client.Client, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
 	defer cancel()
 	if err := c.Subscriptions.Delete(ctx, id); err != nil {
-		a.remark("Subscription %s stays: %s", id, explained(err))
+		a.Remark("Subscription %s stays: %s", id, console.Explained(err))
 	}
 }
 
@@ -84,7 +85,7 @@ type watched struct {
 
 func (w *watched) take(p *vaultapi.Poll) (enough bool, err error) {
 	if p.Gap {
-		w.app.remark("Warning: some events were lost")
+		w.app.Remark("Warning: some events were lost")
 	}
 	for _, e := range p.Events {
 		if err := w.app.printEvent(e); err != nil {
@@ -102,8 +103,8 @@ func (w *watched) take(p *vaultapi.Poll) (enough bool, err error) {
 }
 
 func (a *app) printEvent(e vaultapi.Event) error {
-	if a.json {
-		return json.NewEncoder(a.out).Encode(e)
+	if a.JSON {
+		return json.NewEncoder(a.Out).Encode(e)
 	}
-	return a.say("%s  %-24s  %s  %s", microStamp(e.Timestamp), clean(e.EventType), orDash(clean(e.Path)), clean(e.IdentityID))
+	return a.Say("%s  %-24s  %s  %s", microStamp(e.Timestamp), console.Clean(e.EventType), console.OrDash(console.Clean(e.Path)), console.Clean(e.IdentityID))
 }

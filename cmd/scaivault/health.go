@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
@@ -15,7 +16,7 @@ import (
 func newHealthCommand(a *app) *cobra.Command {
 	var detailed bool
 	cmd := &cobra.Command{
-		Use: "health", Short: "Say whether the server can work", Args: usage(cobra.NoArgs),
+		Use: "health", Short: "Say whether the server can work", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -36,7 +37,7 @@ func (a *app) ready(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	err = a.show(r, func() [][]string {
+	err = a.Show(r, func() [][]string {
 		rows := [][]string{{"status", r.Status}}
 		for _, name := range sortedKeys(r.Checks) {
 			rows = append(rows, []string{name, r.Checks[name], r.Errors[name]})
@@ -54,7 +55,7 @@ func (a *app) detailed(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	return a.show(d, func() [][]string {
+	return a.Show(d, func() [][]string {
 		rows := [][]string{{"status", d.Status}, {"version", d.Version}, {"uptime", fmt.Sprintf("%ds", d.UptimeSeconds)}}
 		for _, name := range sortedKeys(d.Checks) {
 			check := d.Checks[name]
@@ -77,7 +78,7 @@ type versions struct {
 
 func newVersionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the versions of this program and of the server", Args: usage(cobra.NoArgs),
+		Use: "version", Short: "Print the versions of this program and of the server", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := versions{Client: version, Go: runtime.Version()}
 			c, err := a.connect()
@@ -86,13 +87,13 @@ func newVersionCommand(a *app) *cobra.Command {
 			}
 			server := "-"
 			switch {
-			case errors.Is(err, errNoServer):
+			case errors.Is(err, console.ErrNoServer):
 			case err != nil:
-				a.remark("Warning: the server's version is not known: %s", explained(err))
+				a.Remark("Warning: the server's version is not known: %s", console.Explained(err))
 			default:
 				server = v.Server.Version + " (instance " + v.Server.InstanceID + ")"
 			}
-			return a.show(v, func() [][]string { return [][]string{{"client", version}, {"server", server}} })
+			return a.Show(v, func() [][]string { return [][]string{{"client", version}, {"server", server}} })
 		},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/scailabs/scaivault/internal/console"
 )
 
 // version is set when the program is linked: -ldflags "-X main.version=v0.1.0".
@@ -14,7 +16,7 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	a := &app{in: os.Stdin, out: os.Stdout, errors: os.Stderr, getenv: os.Getenv, home: os.UserHomeDir, now: time.Now}
+	a := &app{Console: console.Console{In: os.Stdin, Out: os.Stdout, Errors: os.Stderr, Getenv: os.Getenv, Home: os.UserHomeDir}, now: time.Now}
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

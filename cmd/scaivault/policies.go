@@ -9,12 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func newPoliciesCommand(a *app) *cobra.Command {
-	return group("policies", "Say who may do what",
+	return console.Group("policies", "Say who may do what",
 		newPolicyListCommand(a), newPolicyGetCommand(a), newPolicyCreateCommand(a), newPolicyDeleteCommand(a),
 		newBindCommand(a), newUnbindCommand(a), newPolicyTestCommand(a), newWhoCanCommand(a))
 }
@@ -23,13 +24,13 @@ func newPolicyListCommand(a *app) *cobra.Command {
 	var f client.PolicyFilter
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List policies", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "List policies", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := a.policies(cmd.Context(), f, limit)
 			if err != nil {
 				return err
 			}
-			return a.show(list, func() [][]string {
+			return a.Show(list, func() [][]string {
 				rows := [][]string{{"ID", "NAME", "ACTIVE", "RULES", "BINDINGS", "PATTERNS"}}
 				for _, p := range list.Policies {
 					rows = append(rows, []string{p.ID, p.Name, fmt.Sprint(p.IsActive), fmt.Sprint(p.RuleCount), fmt.Sprint(p.BindingCount), patterns(p.Rules)})
@@ -72,7 +73,7 @@ func patterns(rules []vaultapi.Rule) string {
 // onObject is a command about one object with an id.
 func onObject(a *app, use, short string, arguments int, run func(ctx context.Context, c *client.Client, args []string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: usage(cobra.ExactArgs(arguments)),
+		Use: use, Short: short, Args: console.Arguments(cobra.ExactArgs(arguments)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -89,14 +90,14 @@ func newPolicyGetCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(p, func() [][]string { return policyRows(p) })
+		return a.Show(p, func() [][]string { return policyRows(p) })
 	})
 }
 
 func policyRows(p *vaultapi.Policy) [][]string {
 	rows := [][]string{
-		{"id", p.ID}, {"name", p.Name}, {"description", orDash(p.Description)},
-		{"active", fmt.Sprint(p.IsActive)}, {"owner", orDash(p.Owner)}, {"updated", stamp(p.UpdatedAt)},
+		{"id", p.ID}, {"name", p.Name}, {"description", console.OrDash(p.Description)},
+		{"active", fmt.Sprint(p.IsActive)}, {"owner", console.OrDash(p.Owner)}, {"updated", stamp(p.UpdatedAt)},
 	}
 	for i, r := range p.Rules {
 		rows = append(rows, []string{fmt.Sprintf("rule %d", i), r.PathPattern, strings.Join(r.Permissions, ","), conditions(r.Conditions)})
@@ -127,7 +128,7 @@ func conditions(c *vaultapi.Conditions) string {
 func newPolicyCreateCommand(a *app) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
-		Use: "create -f FILE", Short: "Create a policy from its JSON", Args: usage(cobra.NoArgs),
+		Use: "create -f FILE", Short: "Create a policy from its JSON", Args: console.Arguments(cobra.NoArgs),
 		Example: `  echo '{"name":"billing-read","rules":[{"path_pattern":"environments/production/billing/**","permissions":["read"]}]}' |
     scaivault policies create -f -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -135,7 +136,7 @@ func newPolicyCreateCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.show(p, func() [][]string { return [][]string{{"Created " + p.ID + " " + p.Name}} })
+			return a.Show(p, func() [][]string { return [][]string{{"Created " + p.ID + " " + p.Name}} })
 		},
 	}
 	cmd.Flags().StringVarP(&name, "file", "f", "", "the file; - is standard input")
@@ -144,9 +145,9 @@ func newPolicyCreateCommand(a *app) *cobra.Command {
 
 func (a *app) createPolicy(ctx context.Context, name string) (*vaultapi.Policy, error) {
 	if name == "" {
-		return nil, badUsage("give the policy's file: -f FILE")
+		return nil, console.BadUsage("give the policy's file: -f FILE")
 	}
-	raw, err := a.readFile(name)
+	raw, err := a.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,7 @@ func (a *app) createPolicy(ctx context.Context, name string) (*vaultapi.Policy, 
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields() // a misspelt condition must not become a rule without one
 	if err := dec.Decode(&w); err != nil {
-		return nil, badUsage("%s is not a policy: %w", name, err)
+		return nil, console.BadUsage("%s is not a policy: %w", name, err)
 	}
 	c, err := a.connect()
 	if err != nil {
@@ -177,7 +178,7 @@ func newPolicyDeleteCommand(a *app) *cobra.Command {
 
 // done reports a call whose answer says nothing.
 func (a *app) done(v any, line string) error {
-	return a.show(v, func() [][]string { return [][]string{{line}} })
+	return a.Show(v, func() [][]string { return [][]string{{line}} })
 }
 
 func newBindCommand(a *app) *cobra.Command {
@@ -223,7 +224,7 @@ func bindingOf(ctx context.Context, c *client.Client, policy, which string) (str
 			return b.ID, nil
 		}
 	}
-	return "", notFoundError{fmt.Errorf("%s is not bound to %s: see scaivault policies get %s", policy, which, policy)}
+	return "", console.Absent(fmt.Errorf("%s is not bound to %s: see scaivault policies get %s", policy, which, policy))
 }
 
 func newPolicyTestCommand(a *app) *cobra.Command {
@@ -237,7 +238,7 @@ func newPolicyTestCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(r, func() [][]string { return testRows(r) })
+		return a.Show(r, func() [][]string { return testRows(r) })
 	})
 	cmd.Example = "  scaivault policies test sa:billing-prod environments/production/billing/stripe read"
 	cmd.Flags().StringVar(&situation.SourceIP, "source-ip", "", "as if from this address")
@@ -262,19 +263,19 @@ func testRows(r *vaultapi.PolicyTestResult) [][]string {
 	if n := r.Nearest; n != nil {
 		rows = append(rows, []string{fmt.Sprintf("nearest: %s, rule %d (%s): %s", n.PolicyID, n.Rule, n.PathPattern, n.Why)})
 	}
-	return append(rows, []string{"evaluated: " + orDash(strings.Join(r.EvaluatedPolicies, " "))})
+	return append(rows, []string{"evaluated: " + console.OrDash(strings.Join(r.EvaluatedPolicies, " "))})
 }
 
 func newWhoCanCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "who-can PERMISSION PATH", Short: "List who may do something to a path", Args: usage(cobra.ExactArgs(2)),
+		Use: "who-can PERMISSION PATH", Short: "List who may do something to a path", Args: console.Arguments(cobra.ExactArgs(2)),
 		Example: "  scaivault policies who-can read environments/production/billing/stripe",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := a.policies(cmd.Context(), client.PolicyFilter{Permission: args[0], Path: args[1]}, largestPage)
 			if err != nil {
 				return err
 			}
-			return a.show(list, func() [][]string {
+			return a.Show(list, func() [][]string {
 				rows := [][]string{{"IDENTITY", "POLICY", "NAME", "UNTIL"}}
 				for _, p := range list.Policies {
 					for _, b := range p.Bindings {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scailabs/scaivault/internal/console"
 )
 
 // terminalPair opens a pseudo-terminal: what a person would type at, and what the program sees.
@@ -65,7 +67,7 @@ func (l *lockedBuffer) String() string {
 func TestPromptDoesNotEcho(t *testing.T) {
 	person, program := terminalPair(t)
 	var prompt lockedBuffer
-	a := &app{in: program, errors: &prompt}
+	a := &app{Console: console.Console{In: program, Errors: &prompt}}
 	type answer struct {
 		text string
 		err  error

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,8 +13,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/server"
 	"github.com/scailabs/scaivault/server/authn"
+	"github.com/scailabs/scaivault/test/script"
 )
 
 const rootToken = "root-token"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", Setup: serve, RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "token": newToken, "mode": mode, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": script.Exits, "token": newToken, "mode": mode, "until": until},
 	})
 }
 
@@ -65,18 +66,18 @@ func serve(env *testscript.Env) error {
 
 // reachable waits until the server listens and its database is open.
 func reachable(addr net.Addr) error {
-	a := &app{
-		out: &bytes.Buffer{}, errors: &bytes.Buffer{}, now: time.Now,
-		home: func() (string, error) { return "/nowhere", nil },
-		getenv: func(name string) string {
+	a := &app{now: time.Now, Console: console.Console{
+		Out: &bytes.Buffer{}, Errors: &bytes.Buffer{},
+		Home: func() (string, error) { return "/nowhere", nil },
+		Getenv: func(name string) string {
 			return map[string]string{"SCAIVAULT_URL": "http://" + addr.String(), "SCAIVAULT_TOKEN": rootToken}[name]
 		},
-	}
+	}}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	end := time.NewTimer(time.Minute)
 	defer end.Stop()
-	for a.run(context.Background(), []string{"health"}) != exitOK {
+	for a.run(context.Background(), []string{"health"}) != console.OK {
 		select {
 		case <-tick.C:
 		case <-end.C:
@@ -84,25 +85,6 @@ func reachable(addr net.Addr) error {
 		}
 	}
 	return nil
-}
-
-// exits runs a program that must end with a certain code: exits CODE PROGRAM ARG...
-func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	got := 0
-	var failed *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &failed) {
-		got = failed.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	if got != want {
-		ts.Fatalf("exit code %d, want %d", got, want)
-	}
 }
 
 // newToken makes a token and uses it from here on: token IDENTITY SCOPE,SCOPE

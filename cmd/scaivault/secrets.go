@@ -9,12 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func newSecretsCommand(a *app) *cobra.Command {
-	return group("secrets", "Read and write secrets",
+	return console.Group("secrets", "Read and write secrets",
 		newReadCommand(a), newWriteCommand(a), newListCommand(a), newExpiringCommand(a), newMetadataCommand(a),
 		newTagCommand(a), newVersionsCommand(a), newDeleteCommand(a), newRestoreCommand(a))
 }
@@ -22,7 +23,7 @@ func newSecretsCommand(a *app) *cobra.Command {
 // onSecret is a command about one secret.
 func onSecret(a *app, use, short string, run func(ctx context.Context, c *client.Client, path string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " PATH", Short: short, Args: usage(cobra.ExactArgs(1)),
+		Use: use + " PATH", Short: short, Args: console.Arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -63,7 +64,7 @@ func (a *app) printSecret(s *vaultapi.Secret, field string) error {
 	if field != "" {
 		return a.printField(fields, field)
 	}
-	return a.show(secretJSON{s.SecretInfo, s.Data.Reveal()}, func() [][]string {
+	return a.Show(secretJSON{s.SecretInfo, s.Data.Reveal()}, func() [][]string {
 		rows := [][]string{{"FIELD", "VALUE"}}
 		for _, name := range sortedKeys(fields) {
 			rows = append(rows, []string{name, plain(fields[name])})
@@ -75,17 +76,17 @@ func (a *app) printSecret(s *vaultapi.Secret, field string) error {
 func (a *app) printField(fields map[string]json.RawMessage, name string) error {
 	value, ok := fields[name]
 	if !ok {
-		return notFoundError{fmt.Errorf("the secret has no field %q: it has %s", name, strings.Join(sortedKeys(fields), ", "))}
+		return console.Absent(fmt.Errorf("the secret has no field %q: it has %s", name, strings.Join(sortedKeys(fields), ", ")))
 	}
 	text := plain(value)
-	if a.json {
+	if a.JSON {
 		text = string(value)
 	}
 	if strings.HasSuffix(text, "\n") {
-		_, err := fmt.Fprint(a.out, text)
+		_, err := fmt.Fprint(a.Out, text)
 		return err
 	}
-	return a.say("%s", text)
+	return a.Say("%s", text)
 }
 
 // plain is a string's text, and other values' JSON.
@@ -112,7 +113,7 @@ func newMetadataCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(info, func() [][]string { return infoRows(info) })
+		return a.Show(info, func() [][]string { return infoRows(info) })
 	})
 }
 
@@ -122,7 +123,7 @@ func infoRows(info *vaultapi.SecretInfo) [][]string {
 		{"type", info.SecretType},
 		{"version", number(info.Version)},
 		{"versions kept", number(info.VersionCount)},
-		{"tags", orDash(strings.Join(info.Tags, ", "))},
+		{"tags", console.OrDash(strings.Join(info.Tags, ", "))},
 		{"created", stamp(info.CreatedAt)},
 		{"updated", stamp(info.UpdatedAt)},
 		{"expires", maybeStamp(info.ExpiresAt)},
@@ -143,7 +144,7 @@ func newVersionsCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(list, func() [][]string {
+		return a.Show(list, func() [][]string {
 			rows := [][]string{{"VERSION", "STATUS", "CREATED", "BY"}}
 			for _, v := range list.Versions {
 				rows = append(rows, []string{number(v.Version), v.Status, stamp(v.CreatedAt), v.CreatedBy})
@@ -160,7 +161,7 @@ func newDeleteCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(gone, func() [][]string {
+		return a.Show(gone, func() [][]string {
 			if gone.RecoverableUntil == nil {
 				return [][]string{{"Deleted " + gone.Path + " for good"}}
 			}
@@ -177,7 +178,7 @@ func newRestoreCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(info, func() [][]string {
+		return a.Show(info, func() [][]string {
 			return [][]string{{"Restored " + info.Path + " at version " + number(info.Version)}}
 		})
 	})
@@ -187,10 +188,10 @@ func newTagCommand(a *app) *cobra.Command {
 	var remove, replace bool
 	cmd := &cobra.Command{
 		Use: "tag PATH [TAG...]", Short: "Add tags to a secret, or remove or replace them",
-		Args: usage(cobra.MinimumNArgs(1)),
+		Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if remove && replace || len(args) == 1 && !replace {
-				return badUsage("give tags to add, tags and --remove, or --replace and the new tags")
+				return console.BadUsage("give tags to add, tags and --remove, or --replace and the new tags")
 			}
 			c, err := a.connect()
 			if err != nil {
@@ -214,8 +215,8 @@ func (a *app) retag(ctx context.Context, c *client.Client, path string, change f
 	if err != nil {
 		return err
 	}
-	return a.show(info, func() [][]string {
-		return [][]string{{info.Path, orDash(strings.Join(info.Tags, ", "))}}
+	return a.Show(info, func() [][]string {
+		return [][]string{{info.Path, console.OrDash(strings.Join(info.Tags, ", "))}}
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
@@ -18,7 +19,7 @@ func newListCommand(a *app) *cobra.Command {
 	var o client.ListOptions
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the secrets you may see", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "List the secrets you may see", Args: console.Arguments(cobra.NoArgs),
 		Example: "  scaivault secrets list --prefix environments/production/ --json | jq -r '.secrets[].path'",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listSecrets(cmd.Context(), o, limit) },
 	}
@@ -32,10 +33,10 @@ func newExpiringCommand(a *app) *cobra.Command {
 	var o client.ListOptions
 	var days, limit int
 	cmd := &cobra.Command{
-		Use: "expiring", Short: "List the secrets that expire soon", Args: usage(cobra.NoArgs),
+		Use: "expiring", Short: "List the secrets that expire soon", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if days < 1 {
-				return badUsage("--days must be 1 or more")
+				return console.BadUsage("--days must be 1 or more")
 			}
 			o.ExpiringWithin = fmt.Sprintf("%dd", days)
 			return a.listSecrets(cmd.Context(), o, limit)
@@ -65,7 +66,7 @@ func (a *app) listSecrets(ctx context.Context, o client.ListOptions, limit int) 
 	}
 	list := vaultapi.SecretList{Secrets: items, Data: items, Cursor: cursor, HasMore: cursor != nil}
 	a.tellMore(list.HasMore)
-	return a.show(list, func() [][]string {
+	return a.Show(list, func() [][]string {
 		rows := [][]string{{"PATH", "TYPE", "VERSION", "UPDATED", "EXPIRES", "TAGS"}}
 		for _, s := range items {
 			rows = append(rows, []string{s.Path, s.SecretType, number(s.Version), stamp(s.UpdatedAt), maybeStamp(s.ExpiresAt), strings.Join(s.Tags, ",")})
@@ -75,15 +76,15 @@ func (a *app) listSecrets(ctx context.Context, o client.ListOptions, limit int) 
 }
 
 func (a *app) tellMore(more bool) {
-	if more && !a.json {
-		a.remark("There are more: raise --limit to see them")
+	if more && !a.JSON {
+		a.Remark("There are more: raise --limit to see them")
 	}
 }
 
 // collect follows cursors until it has limit items or there are no more. The cursor is nil at the end.
 func collect[T any](limit int, next func(size int, cursor string) ([]T, *string, error)) ([]T, *string, error) {
 	if limit < 1 {
-		return nil, nil, badUsage("--limit must be 1 or more")
+		return nil, nil, console.BadUsage("--limit must be 1 or more")
 	}
 	items := []T{}
 	cursor := ""

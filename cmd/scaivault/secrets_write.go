@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
@@ -36,7 +37,7 @@ A text that begins with @, or is - or ?, goes into a JSON file: --json-file.`,
 		Example: `  scaivault secrets write app/db username=app password=?
   scaivault secrets write app/config --type json --json-file ./config.json
   openssl rand -hex 32 | scaivault secrets write app/key value=-`,
-		Args: usage(cobra.MinimumNArgs(1)),
+		Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("cas") {
 				f.request.Options.CASVersion = &f.cas
@@ -63,7 +64,7 @@ func (a *app) write(ctx context.Context, path string, pairs []string, f writeFla
 	if err != nil {
 		return err
 	}
-	return a.show(info, func() [][]string {
+	return a.Show(info, func() [][]string {
 		return [][]string{{"Wrote " + info.Path + " version " + number(info.Version)}}
 	})
 }
@@ -72,19 +73,19 @@ func (a *app) write(ctx context.Context, path string, pairs []string, f writeFla
 func (a *app) fields(pairs []string, jsonFile string) (json.RawMessage, error) {
 	switch {
 	case jsonFile != "" && len(pairs) > 0:
-		return nil, badUsage("give either KEY=VALUE or --json-file, not both")
+		return nil, console.BadUsage("give either KEY=VALUE or --json-file, not both")
 	case jsonFile == "" && len(pairs) == 0:
-		return nil, badUsage("nothing to write: give KEY=VALUE or --json-file FILE")
+		return nil, console.BadUsage("nothing to write: give KEY=VALUE or --json-file FILE")
 	case jsonFile == "":
 		return a.pairs(pairs)
 	}
-	raw, err := a.readFile(jsonFile)
+	raw, err := a.ReadFile(jsonFile)
 	if err != nil {
 		return nil, err
 	}
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || raw[0] != '{' || !json.Valid(raw) {
-		return nil, badUsage("%s does not hold one JSON object", jsonFile)
+		return nil, console.BadUsage("%s does not hold one JSON object", jsonFile)
 	}
 	return raw, nil
 }
@@ -95,23 +96,23 @@ func (a *app) pairs(pairs []string) (json.RawMessage, error) {
 	for _, pair := range pairs {
 		key, value, found := strings.Cut(pair, "=")
 		if !found || key == "" {
-			return nil, badUsage("a field must be KEY=VALUE") // the argument may be a value: it is not repeated
+			return nil, console.BadUsage("a field must be KEY=VALUE") // the argument may be a value: it is not repeated
 		}
 		if _, twice := fields[key]; twice {
-			return nil, badUsage("field %s is given twice", key)
+			return nil, console.BadUsage("field %s is given twice", key)
 		}
 		if value == "-" || value == "@-" {
 			inputs++
 		}
 		if inputs > 1 {
-			return nil, badUsage("only one field can be read from standard input")
+			return nil, console.BadUsage("only one field can be read from standard input")
 		}
 		text, err := a.value(key, value)
 		if err != nil {
 			return nil, err
 		}
 		if !utf8.ValidString(text) {
-			return nil, badUsage("field %s is not UTF-8 text: encode it first, for instance with base64", key)
+			return nil, console.BadUsage("field %s is not UTF-8 text: encode it first, for instance with base64", key)
 		}
 		fields[key] = text
 	}
@@ -124,10 +125,10 @@ func (a *app) value(key, value string) (string, error) {
 	case value == "?":
 		return a.ask(key + ": ")
 	case value == "-":
-		raw, err := a.readInput()
+		raw, err := a.ReadInput()
 		return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), err
 	case strings.HasPrefix(value, "@"):
-		raw, err := a.readFile(value[1:])
+		raw, err := a.ReadFile(value[1:])
 		return string(raw), err
 	}
 	return value, nil

@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func newSubscriptionsCommand(a *app) *cobra.Command {
-	return group("subscriptions", "Keep subscriptions to changes",
+	return console.Group("subscriptions", "Keep subscriptions to changes",
 		newSubscriptionListCommand(a), newSubscriptionGetCommand(a), newSubscribeCommand(a), newUnsubscribeCommand(a))
 }
 
@@ -20,7 +21,7 @@ func newSubscriptionListCommand(a *app) *cobra.Command {
 	var f client.SubscriptionFilter
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List your subscriptions", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "List your subscriptions", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -31,7 +32,7 @@ func newSubscriptionListCommand(a *app) *cobra.Command {
 				return err
 			}
 			a.tellMore(list.HasMore)
-			return a.show(list, func() [][]string {
+			return a.Show(list, func() [][]string {
 				rows := [][]string{{"ID", "NAME", "STATUS", "PATHS", "EVENTS"}}
 				for _, s := range list.Subscriptions {
 					rows = append(rows, []string{s.ID, s.Name, s.Status, strings.Join(s.Paths, " "), eventNames(s.Events)})
@@ -70,11 +71,11 @@ func newSubscriptionGetCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(s, func() [][]string {
+		return a.Show(s, func() [][]string {
 			return [][]string{
 				{"id", s.ID}, {"name", s.Name}, {"status", s.Status}, {"identity", s.IdentityID},
 				{"paths", strings.Join(s.Paths, " ")}, {"events", eventNames(s.Events)},
-				{"buffer size", fmt.Sprint(s.Delivery.BufferSize)}, {"owner", orDash(s.Owner)}, {"created", stamp(s.CreatedAt)},
+				{"buffer size", fmt.Sprint(s.Delivery.BufferSize)}, {"owner", console.OrDash(s.Owner)}, {"created", stamp(s.CreatedAt)},
 			}
 		})
 	})
@@ -83,7 +84,7 @@ func newSubscriptionGetCommand(a *app) *cobra.Command {
 func newSubscribeCommand(a *app) *cobra.Command {
 	w := vaultapi.SubscriptionWrite{Delivery: vaultapi.Delivery{Type: "polling"}}
 	cmd := &cobra.Command{
-		Use: "create NAME --path GLOB", Short: "Subscribe to changes of paths", Args: usage(cobra.ExactArgs(1)),
+		Use: "create NAME --path GLOB", Short: "Subscribe to changes of paths", Args: console.Arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {

@@ -1,55 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/internal/console"
 )
-
-func TestExitCodes(t *testing.T) {
-	status := func(s int) error { return fmt.Errorf("call: %w", &vaultapi.Error{Status: s}) }
-	for _, tc := range []struct {
-		err  error
-		want int
-	}{
-		{nil, 0},
-		{errors.New("any"), 1},
-		{status(http.StatusConflict), 1},
-		{status(http.StatusTooManyRequests), 1},
-		{status(http.StatusInternalServerError), 1},
-		{status(http.StatusServiceUnavailable), 1},
-		{status(http.StatusUnauthorized), 2},
-		{status(http.StatusForbidden), 3},
-		{status(http.StatusNotFound), 4},
-		{notFoundError{errors.New("none")}, 4},
-		{status(http.StatusBadRequest), 5},
-		{status(http.StatusRequestEntityTooLarge), 5},
-		{status(http.StatusUnprocessableEntity), 5},
-		{badUsage("no"), 5},
-		{errors.Join(nil, badUsage("no")), 5},
-	} {
-		if got := exitCode(tc.err); got != tc.want {
-			t.Errorf("%v: exit code %d, want %d", tc.err, got, tc.want)
-		}
-	}
-}
-
-func TestErrorsAreOneLine(t *testing.T) {
-	err := &vaultapi.Error{
-		Status: http.StatusUnprocessableEntity, Code: "validation_error", Message: "two\nlines\x1b[2J",
-		Details: map[string]any{"fields": map[string]any{"name": "is required", "events[0]": "is no\nevent"}},
-	}
-	want := `validation_error: two\nlines\x1b[2J: events[0] is no\nevent; name is required`
-	if diff := cmp.Diff(want, explained(err)); diff != "" {
-		t.Errorf("line (-want +got):\n%s", diff)
-	}
-}
 
 func TestMoments(t *testing.T) {
 	now := time.Date(2026, 5, 10, 12, 0, 0, 0, time.UTC)
@@ -65,7 +22,7 @@ func TestMoments(t *testing.T) {
 		}
 	}
 	for _, in := range []string{"yesterday", "-1h", "24", "2026-13-01"} {
-		if _, err := moment("--from", in, now); exitCode(err) != exitValidation {
+		if _, err := moment("--from", in, now); console.ExitCode(err) != console.Validation {
 			t.Errorf("%q: %v", in, err)
 		}
 	}
@@ -101,7 +58,7 @@ func TestCollectFollowsCursors(t *testing.T) {
 			t.Errorf("limit %d: %d items, more %v, %d calls, %v", tc.limit, len(got), cursor != nil, calls, err)
 		}
 	}
-	if _, _, err := collect(0, func(int, string) ([]int, *string, error) { return nil, nil, nil }); exitCode(err) != exitValidation {
+	if _, _, err := collect(0, func(int, string) ([]int, *string, error) { return nil, nil, nil }); console.ExitCode(err) != console.Validation {
 		t.Errorf("limit 0: %v", err)
 	}
 }

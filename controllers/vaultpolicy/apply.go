@@ -45,7 +45,7 @@ func (s *run) resolve(ctx context.Context) error {
 func (s *run) namespaces(ctx context.Context, by *metav1.LabelSelector) ([]string, error) {
 	selector, err := metav1.LabelSelectorAsSelector(by)
 	if err != nil {
-		return nil, reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("namespaceSelector: %w", err))
+		return nil, reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("correct namespaceSelector in spec.subjects: %w", err))
 	}
 	l := &metav1.PartialObjectMetadataList{}
 	l.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))

@@ -76,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 func (s *run) check(ctx context.Context) error {
 	if s.obj.Status.ObservedGeneration != s.obj.Generation && misleading(&s.obj.Spec) {
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeWarning, "ConditionsJudgedOnCaller", "Reconcile", "%s",
-			"a rule has conditions and a subject is a ServiceAccount: for a VaultSecret they are judged on the operator, not on the pod")
+			"a rule has conditions and a subject is a ServiceAccount: for a VaultSecret they are judged on the operator, not on the pod; for ServiceAccounts, write a rule without conditions")
 	}
 	return s.Guard.Check(ctx)
 }
@@ -100,11 +100,11 @@ func (s *run) explain(err error, doing string) error {
 	case vaultapi.IsInvalid(err):
 		var e *vaultapi.Error
 		_ = errors.As(err, &e)
-		return reconcile.Stalled(v1alpha1.ReasonInvalidPolicy, fmt.Errorf("%s: %s", doing, e.Message))
+		return reconcile.Stalled(v1alpha1.ReasonInvalidPolicy, fmt.Errorf("%s: %s; correct spec.rules or spec.subjects", doing, e.Message))
 	case vaultapi.IsConflict(err):
-		return reconcile.StalledFor(v1alpha1.ReasonConflict, conflictRecheck, fmt.Errorf("%s: %w", doing, err))
+		return reconcile.StalledFor(v1alpha1.ReasonConflict, conflictRecheck, fmt.Errorf("%s: %w; whose it is tells: scaivault policies get %s", doing, err, s.name()))
 	case vaultapi.IsForbidden(err):
-		return reconcile.StalledFor(v1alpha1.ReasonAccessDenied, conflictRecheck, fmt.Errorf("%s: the vault does not let the operator: %w", doing, err))
+		return reconcile.StalledFor(v1alpha1.ReasonAccessDenied, conflictRecheck, fmt.Errorf("%s: the vault does not let the operator: %w; start scaivault-server with --operator-service-account, so that it knows the operator", doing, err))
 	}
 	return vault.Explain(err, doing)
 }

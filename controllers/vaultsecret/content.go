@@ -180,11 +180,11 @@ func decoded(raw json.RawMessage, how v1alpha1.Decoding) ([]byte, error) {
 		return out, nil
 	}
 	if len(raw) == 0 || raw[0] != '"' {
-		return nil, fmt.Errorf("is no string, and only a string can be Base64")
+		return nil, fmt.Errorf("is no string, and only a string can be Base64; take decode away")
 	}
 	out, ok := template.Base64(string(out))
 	if !ok {
-		return nil, fmt.Errorf("is not Base64")
+		return nil, fmt.Errorf("is not Base64; take decode away, or write Base64 into the vault")
 	}
 	return out, nil
 }

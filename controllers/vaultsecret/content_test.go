@@ -101,6 +101,9 @@ func TestRender(t *testing.T) {
 				if reconcile.ReasonOf(err) != c.reason || !reconcile.IsStalled(err) || !strings.Contains(err.Error(), c.says) {
 					t.Fatalf("got %v, want %s that says %q", err, c.reason, c.says)
 				}
+				if !strings.Contains(err.Error(), "; ") {
+					t.Fatalf("%v: no next step", err)
+				}
 				return
 			}
 			if err != nil {

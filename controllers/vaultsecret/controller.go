@@ -132,15 +132,23 @@ func expiry(obj *v1alpha1.VaultSecret, now time.Time) time.Time {
 	return first
 }
 
-// check refuses what cannot be done, before anything is read. It repeats what the schema says, because
-// an object may be older than the schema.
+// check refuses what cannot be done, before anything is read.
 func (s *run) check(ctx context.Context) error {
+	if err := s.possible(); err != nil {
+		return err
+	}
+	return s.Guard.Check(ctx)
+}
+
+// possible judges the spec alone. It repeats what the schema says, because an object may be older than the
+// schema.
+func (s *run) possible() error {
 	if err := checkDurations(&s.obj.Spec); err != nil {
 		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
 	for _, src := range s.obj.Spec.Sources {
 		if (src.Path == "") == (src.PathPrefix == "") || src.PathPrefix != "" && src.Version != nil {
-			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("source %s: exactly one of path and pathPrefix, and version only with path", src.Name))
+			return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("source %s must have exactly one of path and pathPrefix, and version only with path; correct spec.sources", src.Name))
 		}
 	}
 	if err := s.Rules.Where(desired(&s.obj, nil)); err != nil {
@@ -154,7 +162,7 @@ func (s *run) check(ctx context.Context) error {
 			return badTemplate(d.Key, err)
 		}
 	}
-	return s.Guard.Check(ctx)
+	return nil
 }
 
 func checkDurations(spec *v1alpha1.VaultSecretSpec) error {
@@ -174,7 +182,7 @@ func checkDurations(spec *v1alpha1.VaultSecretSpec) error {
 }
 
 func badTemplate(key string, err error) error {
-	return reconcile.Stalled(v1alpha1.ReasonInvalidTemplate, fmt.Errorf("template of key %s %w", key, err))
+	return reconcile.Stalled(v1alpha1.ReasonInvalidTemplate, fmt.Errorf("template of key %s %w; correct it in spec.data", key, err))
 }
 
 // compare finds out whether anything but the vault could have changed since the last run. If not, the

@@ -13,6 +13,9 @@ import (
 // missingRecheck is how often a missing source is looked for; an event says sooner when it appears.
 const missingRecheck = time.Minute
 
+// writeIt is what to do about a missing source.
+const writeIt = "write the secret, or correct spec.sources: this runs again when it appears"
+
 // judgeMissing decides what is missing means: of a secret below a prefix, that its keys go once that is
 // certain; of a source, nothing where every key from it is optional, else waiting, and removal of the target
 // where the object asks for that and the absence is certain.
@@ -25,10 +28,7 @@ func (s *run) judgeMissing(ctx context.Context) error {
 		s.Absences.Present(s.obj.UID)
 		return nil
 	}
-	cause := fmt.Errorf("the vault has no secret %s", where[0])
-	if n := len(where); n > 1 {
-		cause = fmt.Errorf("%w, nor at %d other paths", cause, n-1)
-	}
+	cause := noSecret(where)
 	certain := s.Absences.Missing(s.obj.UID, evidence, s.Now())
 	switch {
 	case s.obj.Spec.WhenSourceMissing != v1alpha1.DeleteWhenMissing:
@@ -43,7 +43,16 @@ func (s *run) judgeMissing(ctx context.Context) error {
 
 // waiting says what becomes of the target until the source is there.
 func (s *run) waiting(again time.Duration, cause error, target string) error {
-	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, again, fmt.Errorf("%w; Secret %s %s", cause, s.obj.TargetName(), target))
+	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, again, fmt.Errorf("%w; Secret %s %s; %s", cause, s.obj.TargetName(), target, writeIt))
+}
+
+// noSecret says that the vault has no secret at one place or several.
+func noSecret(where []string) error {
+	cause := fmt.Errorf("the vault has no secret %s", where[0])
+	if n := len(where); n > 1 {
+		cause = fmt.Errorf("%w, nor at %d other paths", cause, n-1)
+	}
+	return cause
 }
 
 // judgeBelow decides about secrets below prefixes that the target holds or the list showed, and that the vault
@@ -106,5 +115,5 @@ func (s *run) removeTarget(ctx context.Context, cause error) error {
 		fate = "has lost the keys of this object"
 	}
 	s.forget()
-	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s %s", cause, name, fate))
+	return reconcile.Waiting(v1alpha1.ReasonSecretMissing, missingRecheck, fmt.Errorf("%w; Secret %s %s; %s", cause, name, fate, writeIt))
 }

@@ -147,6 +147,9 @@ func Load(path string) (*rest.Config, error) {
 
 func (p *Plane) file(name string) string { return filepath.Join(p.Dir, name) }
 
+// Assets is the directory of the binaries, kubectl among them.
+func (p *Plane) Assets() string { return p.assets }
+
 // Kubectl runs kubectl with the rights of cluster-admin and returns what it printed, errors included.
 func (p *Plane) Kubectl(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.assets, "kubectl"), append([]string{"--kubeconfig", p.Kubeconfig}, args...)...)

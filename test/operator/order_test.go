@@ -71,6 +71,9 @@ func disorder(o statusObject) (wrong []string) {
 		if c.Type != v1alpha1.ConditionReady && c.Status != metav1.ConditionTrue {
 			wrong = append(wrong, c.Type+" is there without being true")
 		}
+		if c.Type == v1alpha1.ConditionStalled && !strings.Contains(c.Message, "; ") {
+			wrong = append(wrong, fmt.Sprintf("a person has to act, and nothing says how: %s", c.Message))
+		}
 	}
 	if p := combination(o); p != "" {
 		wrong = append(wrong, p)

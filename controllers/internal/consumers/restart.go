@@ -177,7 +177,7 @@ func (r *Restarter) restart(ctx context.Context, namespace string, w *Workload, 
 		return false, nil
 	}
 	r.Restarts.WithLabelValues(w.Kind, "failed").Inc()
-	return false, fmt.Errorf("%s could not be restarted: %s", w, reason(err))
+	return false, fmt.Errorf("%s could not be restarted: %s; this is tried again, see what keeps it from being changed", w, reason(err))
 }
 
 var errChanged = errors.New("somebody changed it at the same time")

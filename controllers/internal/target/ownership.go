@@ -43,7 +43,7 @@ func describe(m metav1.Object, o Owner) error {
 		return fmt.Errorf("Secret %s is controlled by %s %s; choose another spec.target.name", m.GetName(), ref.Kind, ref.Name) //nolint:staticcheck // Secret is the kind
 	}
 	if by := m.GetAnnotations()[v1alpha1.AnnotationAdopt]; by != "" {
-		return fmt.Errorf("Secret %s is reserved for %s by its annotation %s", m.GetName(), by, v1alpha1.AnnotationAdopt) //nolint:staticcheck // Secret is the kind
+		return fmt.Errorf("Secret %s is reserved for %s by its annotation %s; change the annotation, or choose another spec.target.name", m.GetName(), by, v1alpha1.AnnotationAdopt) //nolint:staticcheck // Secret is the kind
 	}
 	if IsShared(m) {
 		return fmt.Errorf("Secret %s is shared by others; set spec.target.mode to Shared to write keys beside theirs, or choose another spec.target.name", m.GetName()) //nolint:staticcheck // Secret is the kind

@@ -19,9 +19,10 @@ func refused(d Desired, err error) error {
 	own := fmt.Errorf("the API server refused Secret %s: %s%s", d.Name, reasonOf(err), fields(err))
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
-		return reconcile.Stalled(v1alpha1.ReasonInvalidData, own)
+		return reconcile.Stalled(v1alpha1.ReasonInvalidData, fmt.Errorf("%w; write the keys that its type asks for, or choose another spec.target.type", own))
 	case apierrors.IsForbidden(err): // a policy of the cluster, a quota, or a namespace that is ending
-		return reconcile.StalledFor(v1alpha1.ReasonInvalidTarget, conflictRecheck, own)
+		return reconcile.StalledFor(v1alpha1.ReasonInvalidTarget, conflictRecheck,
+			fmt.Errorf("%w; an admission policy or a quota forbids it, or the namespace is ending: ask who runs the cluster", own))
 	}
 	return own
 }

@@ -44,11 +44,11 @@ var keyPattern = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
 // before anything is read.
 func (r Rules) Where(d Desired) error {
 	if slices.Contains(r.ForbiddenNamespaces, d.Owner.Namespace) {
-		return invalid("Secrets in namespace %s are not written by this operator", d.Owner.Namespace)
+		return invalid("Secrets in namespace %s are not written by this operator; use another namespace, or start the operator with --allow-namespace %s", d.Owner.Namespace, d.Owner.Namespace)
 	}
 	t := d.secretType()
 	if neverTypes.MatchString(string(t)) {
-		return invalid("type %s makes Kubernetes or Helm act on the Secret and is never written", t)
+		return invalid("type %s makes Kubernetes or Helm act on the Secret and is never written; choose another spec.target.type", t)
 	}
 	if !slices.Contains(Types(), t) && !slices.Contains(r.ExtraTypes, string(t)) {
 		return invalid("type %s is not allowed; allowed are %s; the operator's flag --allow-secret-type adds others", t, typeList(r.ExtraTypes))
@@ -56,7 +56,7 @@ func (r Rules) Where(d Desired) error {
 	for _, names := range []map[string]string{d.Labels, d.Annotations} {
 		for k := range names {
 			if reservedPrefix.MatchString(k) {
-				return invalid("label or annotation %s would make another controller act and is not allowed on a target", k)
+				return invalid("label or annotation %s would make another controller act and is not allowed on a target; take it out of spec.target", k)
 			}
 		}
 	}
@@ -79,11 +79,11 @@ func invalid(format string, args ...any) error {
 func Content(d Desired) error {
 	for _, k := range d.keys() {
 		if !keyPattern.MatchString(k) || k == "." || strings.HasPrefix(k, "..") { // Kubernetes makes files of keys
-			return badData(fmt.Errorf("key %q cannot be a key of a Secret: only letters, digits, -, . and _, at most 253, and neither . nor .. at its beginning", k))
+			return badData(fmt.Errorf("key %q cannot be a key of a Secret: only letters, digits, -, . and _, at most 253, and neither . nor .. at its beginning; rename it with data or keyFormat, or exclude it", k))
 		}
 	}
 	if total := d.size(); total > corev1.MaxSecretSize {
-		return badData(fmt.Errorf("the content is %d bytes and a Secret holds at most %d; largest keys: %s", total, corev1.MaxSecretSize, largest(d)))
+		return badData(fmt.Errorf("the content is %d bytes and a Secret holds at most %d; largest keys: %s; exclude some, or use several VaultSecrets", total, corev1.MaxSecretSize, largest(d)))
 	}
 	if len(d.Data) == 0 {
 		return badData(errors.New("no key would be written; a Secret is never emptied: check data, include and exclude"))
@@ -94,7 +94,7 @@ func Content(d Desired) error {
 // room checks the size of a Shared Secret that holds some bytes besides ours.
 func room(d Desired, beside int) error {
 	if total := d.size(); total+beside > corev1.MaxSecretSize {
-		return badData(fmt.Errorf("the content is %d bytes beside %d of others in Secret %s, and a Secret holds at most %d; largest keys: %s",
+		return badData(fmt.Errorf("the content is %d bytes beside %d of others in Secret %s, and a Secret holds at most %d; largest keys: %s; exclude some, or use another target",
 			total, beside, d.Name, corev1.MaxSecretSize, largest(d)))
 	}
 	return nil

@@ -80,6 +80,8 @@ func wantStalled(t *testing.T, err error, reason, want string) {
 		t.Fatalf("got %v, want %q", err, want)
 	case !reconcile.IsStalled(err) || reconcile.ReasonOf(err) != reason:
 		t.Fatalf("kind of %v", err)
+	case !strings.Contains(err.Error(), "; "):
+		t.Fatalf("%v: no next step", err)
 	}
 }
 

@@ -70,26 +70,37 @@ func (w *Writer) found(ctx context.Context, d Desired) (Result, error) {
 	return Result{State: stateOf(got), Wrote: true}, nil
 }
 
-// mayShare refuses Secrets in which there is no room beside the owner, and what only a replacement could change.
+// mayShare refuses what shareRefusal does, and what this install does not allow.
 func (w *Writer) mayShare(ctx context.Context, d Desired, got *corev1.Secret) error {
+	if err := shareRefusal(d, got); err != nil {
+		return err
+	}
+	if stand(got, d.Owner) == previous {
+		if _, err := w.leave(ctx, d.Owner, partial(got)); err != nil {
+			return err
+		}
+		return reconcile.Again(errors.New("the Secret was let go by an earlier object of this name"))
+	}
+	d.Type = got.Type
+	return w.Rules.Where(d)
+}
+
+// shareRefusal refuses Secrets in which there is no room beside the owner, and what only a replacement could change.
+func shareRefusal(d Desired, got *corev1.Secret) error {
 	ref := metav1.GetControllerOfNoCopy(got)
 	switch {
 	case got.DeletionTimestamp != nil:
 		return beingDeleted(d)
 	case stand(got, d.Owner) == previous:
-		if _, err := w.leave(ctx, d.Owner, partial(got)); err != nil {
-			return err
-		}
-		return reconcile.Again(errors.New("the Secret was let go by an earlier object of this name"))
+		return nil
 	case ref != nil && ref.APIVersion == v1alpha1.GroupVersion.String() && ref.UID != d.Owner.UID:
 		return noRoom("Secret %s belongs to %s %s alone; set spec.target.mode to Shared there, or choose another spec.target.name", d.Name, ref.Kind, ref.Name)
 	case got.Immutable != nil && *got.Immutable:
 		return noRoom("Secret %s is immutable, and a Shared target is never replaced; delete it, or choose another spec.target.name", d.Name)
-	case d.Type != "" && got.Type != d.Type:
+	case d.Type != "" && got.Type != "" && got.Type != d.Type: // of metadata alone the type is not known
 		return noRoom("Secret %s is of type %s and not %s, and a Shared target is never replaced; change spec.target.type, or choose another spec.target.name", d.Name, got.Type, d.Type)
 	}
-	d.Type = got.Type
-	return w.Rules.Where(d)
+	return nil
 }
 
 func noRoom(format string, args ...any) error {
@@ -136,7 +147,7 @@ func sharingFailed(d Desired, err error) error {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return reconcile.Again(errors.New("the Secret changed since it was read"))
 	case immutableField(err):
-		return noRoom("Secret %s became immutable, and a Shared target is never replaced", d.Name)
+		return noRoom("Secret %s became immutable, and a Shared target is never replaced; delete it, or choose another spec.target.name", d.Name)
 	}
 	return refused(d, err)
 }
@@ -150,12 +161,17 @@ func (w *Writer) reclaim(ctx context.Context, d Desired) (State, error) {
 	if got == nil {
 		return State{}, reconcile.Again(errors.New("the Secret came and went"))
 	}
+	return stateOf(got), reclaimRefusal(d, got)
+}
+
+// reclaimRefusal is why a Secret that was Shared cannot be its owner's alone, nil if it can.
+func reclaimRefusal(d Desired, got *corev1.Secret) error {
 	s := look(got, d.Owner)
 	if foreign := s.foreign(got); len(foreign) > 0 || len(s.others) > 0 || !made(got, d.Owner) {
-		return State{}, noRoom("Secret %s was Shared and is not this object's alone%s; to take it over with all that is in it: kubectl -n %s annotate secret %s %s=%s",
+		return noRoom("Secret %s was Shared and is not this object's alone%s; to take it over with all that is in it: kubectl -n %s annotate secret %s %s=%s",
 			d.Name, others(foreign), d.Owner.Namespace, d.Name, v1alpha1.AnnotationAdopt, d.Owner.Name)
 	}
-	return stateOf(got), nil
+	return nil
 }
 
 // foreign are the keys that are not ours, or not ours alone.

@@ -121,7 +121,7 @@ func (w *Writer) claim(ctx context.Context, m *metav1.PartialObjectMetadata, d D
 }
 
 func beingDeleted(d Desired) error {
-	return reconcile.Waiting(v1alpha1.ReasonRetrying, deletionRecheck, fmt.Errorf("Secret %s is being deleted", d.Name)) //nolint:staticcheck // Secret is the kind
+	return reconcile.Waiting(v1alpha1.ReasonRetrying, deletionRecheck, fmt.Errorf("Secret %s is being deleted; it is made anew when it is gone, and its finalizers are what it waits for", d.Name)) //nolint:staticcheck // Secret is the kind
 }
 
 func (w *Writer) create(ctx context.Context, d Desired) (State, error) {

@@ -27,6 +27,11 @@ type Session struct {
 	refused  func() // the vault does not know the token any more
 }
 
+// NewSession is the vault as the token of a client sees it.
+func NewSession(identity string, secrets *client.Secrets) *Session {
+	return &Session{Identity: identity, secrets: secrets, refused: func() {}}
+}
+
 // Read reads one secret.
 func (s *Session) Read(ctx context.Context, path string, o client.ReadOptions) (*vaultapi.Secret, error) {
 	got, err := s.secrets.Read(ctx, path, o)

@@ -79,7 +79,7 @@ func Explain(err error, doing string) error {
 func unreachable(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return "the vault does not answer: " + u.Err.Error()
+		return "the vault does not answer: " + u.Err.Error() + "; this is tried again, see whether scaivault-server runs"
 	}
 	return "the vault's answer cannot be read"
 }

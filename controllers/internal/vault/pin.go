@@ -36,7 +36,7 @@ func (p ConfigMapPin) Load(ctx context.Context) (*Pin, error) {
 	}
 	epoch, err := strconv.ParseInt(m.Data[keyEpoch], 10, 64)
 	if err != nil || m.Data[keyInstance] == "" {
-		return nil, fmt.Errorf("ConfigMap %s/%s does not hold %s and %s", p.Namespace, PinName, keyInstance, keyEpoch)
+		return nil, fmt.Errorf("ConfigMap %s/%s does not hold %s and %s; to pin the vault that answers now, run: scaivault-operator accept-vault", p.Namespace, PinName, keyInstance, keyEpoch)
 	}
 	return &Pin{InstanceID: m.Data[keyInstance], RestoreEpoch: epoch}, nil
 }

@@ -116,7 +116,7 @@ func (m Minter) For(namespace, name string, uid types.UID) MintFunc {
 		case apierrors.IsNotFound(err):
 			return "", missingAccount(namespace, name)
 		case apierrors.IsForbidden(err):
-			return "", reconcile.Retrying(v1alpha1.ReasonRetrying, fmt.Errorf("may not mint a token of ServiceAccount %s/%s: %w", namespace, name, err))
+			return "", reconcile.Retrying(v1alpha1.ReasonRetrying, fmt.Errorf("may not mint a token of ServiceAccount %s/%s: %w; give the operator create on serviceaccounts/token there, as its install does", namespace, name, err))
 		case err != nil:
 			return "", fmt.Errorf("mint a token of ServiceAccount %s/%s: %w", namespace, name, err)
 		}

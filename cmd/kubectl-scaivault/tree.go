@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/scailabs/scaivault/internal/console"
+)
+
+// line is one line of a tree: cells stand in columns, text runs on.
+type line struct {
+	cells []string
+	text  string
+}
+
+func (a *app) printTree(o *overview) error {
+	lines := []line{{cells: []string{"NAME", "READY", "REASON", "SINCE", "MAKES"}}}
+	for _, ns := range o.Namespaces {
+		lines = append(lines, line{text: ns.Name})
+		for i, v := range ns.VaultSecrets {
+			lines = append(lines, branch("VaultSecret/"+v.Name, "Secret/"+v.Secret, &v.state, i == len(ns.VaultSecrets)-1, a.now())...)
+		}
+	}
+	if len(o.VaultPolicies) > 0 {
+		lines = append(lines, line{text: "VaultPolicies"})
+	}
+	for i, p := range o.VaultPolicies {
+		lines = append(lines, branch("VaultPolicy/"+p.Name, fmt.Sprintf("bindings: %d", p.Bindings), &p.state, i == len(o.VaultPolicies)-1, a.now())...)
+	}
+	if len(lines) == 1 {
+		a.Remark("No VaultSecrets found")
+		lines = nil
+	}
+	for _, l := range aligned(lines) {
+		if err := a.Say("%s", l); err != nil {
+			return err
+		}
+	}
+	for _, what := range o.NotLookedAt {
+		a.Remark("Not looked at: %s", console.Clean(what))
+	}
+	return nil
+}
+
+// branch is an object of the tree, with what blocks it below.
+func branch(name, makes string, s *state, last bool, now time.Time) []line {
+	arm, below := "├─ ", "│    "
+	if last {
+		arm, below = "└─ ", "     "
+	}
+	since := "-"
+	if s.Since != nil {
+		since = duration.HumanDuration(now.Sub(*s.Since))
+	}
+	out := []line{{cells: []string{arm + name, s.Ready, s.Reason, since, makes}}}
+	if s.Blocked {
+		out = append(out, line{text: below + s.Message}, line{text: below + "Next: " + s.Next})
+	}
+	return out
+}
+
+// aligned puts the cells of all lines into columns; text between them does not widen any.
+func aligned(lines []line) []string {
+	var widths []int
+	for _, l := range lines {
+		for i, c := range l.cells {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(console.Clean(c)))
+		}
+	}
+	out := make([]string, 0, len(lines))
+	for _, l := range lines {
+		text := console.Clean(l.text)
+		for i, c := range l.cells {
+			text += fmt.Sprintf("%-*s  ", widths[i], console.Clean(c))
+		}
+		out = append(out, strings.TrimRight(text, " "))
+	}
+	return out
+}
