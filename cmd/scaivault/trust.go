@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/scailabs/scaivault/internal/console"
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 func newTrustCommand(a *app) *cobra.Command {
-	return group("trust", "Say which Kubernetes ServiceAccounts may exchange their tokens, and what they become",
+	return console.Group("trust", "Say which Kubernetes ServiceAccounts may exchange their tokens, and what they become",
 		newTrustListCommand(a), newTrustGetCommand(a), newTrustAddCommand(a), newTrustSetCommand(a), newTrustRemoveCommand(a))
 }
 
@@ -21,13 +22,13 @@ func newTrustListCommand(a *app) *cobra.Command {
 	var f client.TrustRuleFilter
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List trust rules", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "List trust rules", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := a.trustRules(cmd.Context(), f, limit)
 			if err != nil {
 				return err
 			}
-			return a.show(list, func() [][]string {
+			return a.Show(list, func() [][]string {
 				rows := [][]string{{"NAME", "CLUSTER", "NAMESPACE", "SERVICE ACCOUNT", "IDENTITY", "LIFE", "SCOPES"}}
 				for _, r := range list.TrustRules {
 					rows = append(rows, []string{r.Name, r.Cluster, orAny(r.Namespace), orAny(r.ServiceAccount), r.Identity, r.Life, strings.Join(r.Scopes, ",")})
@@ -71,7 +72,7 @@ func newTrustGetCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(r, func() [][]string { return trustRows(r) })
+		return a.Show(r, func() [][]string { return trustRows(r) })
 	})
 }
 
@@ -79,7 +80,7 @@ func trustRows(r *vaultapi.TrustRule) [][]string {
 	return [][]string{
 		{"id", r.ID}, {"name", r.Name}, {"cluster", r.Cluster}, {"namespace", orAny(r.Namespace)},
 		{"service account", orAny(r.ServiceAccount)}, {"identity", r.Identity}, {"scopes", strings.Join(r.Scopes, ",")},
-		{"life", r.Life}, {"owner", orDash(r.Owner)}, {"created", stamp(r.CreatedAt)},
+		{"life", r.Life}, {"owner", console.OrDash(r.Owner)}, {"created", stamp(r.CreatedAt)},
 	}
 }
 
@@ -125,7 +126,7 @@ func newTrustSetCommand(a *app) *cobra.Command {
 			}
 		}
 		if p == (vaultapi.TrustRulePatch{}) {
-			return badUsage("nothing is to change: give at least one of the flags")
+			return console.BadUsage("nothing is to change: give at least one of the flags")
 		}
 		r, err := c.TrustRules.Patch(ctx, args[0], p)
 		if err != nil {
