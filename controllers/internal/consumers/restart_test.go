@@ -356,7 +356,7 @@ func TestRestartForbidden(t *testing.T) {
 		out, err = limited.Restart(t.Context(), b.ns, time.Now(), users("1"))
 		return err == nil || !strings.HasPrefix(err.Error(), "list ")
 	})
-	if got := fmt.Sprint(err); got != "StatefulSet a could not be restarted: Forbidden" {
+	if got := fmt.Sprint(err); got != "StatefulSet a could not be restarted: Forbidden; this is tried again, see what keeps it from being changed" {
 		t.Errorf("error %q", got)
 	}
 	if got, want := named(out.Restarted), "DaemonSet a, Deployment a"; got != want {
