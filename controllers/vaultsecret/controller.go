@@ -82,6 +82,7 @@ type run struct {
 	same     bool     // and so does the vault
 
 	wrote       bool  // the target had to be written
+	differs     bool  // the target was not as the status says: it was written by this run or by one that died
 	unrestarted error // why workloads could not be restarted
 }
 

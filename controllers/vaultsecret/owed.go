@@ -38,15 +38,15 @@ func checksum(spec *v1alpha1.VaultSecretSpec, secrets []v1alpha1.SyncedSource) (
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// told is what the status says of restarts after content of a checksum was applied; wrote tells whether the Secret
-// had to be written for it. What was there when restarts were asked for counts as known to the workloads, so that a
+// told is what the status says of restarts after content of a checksum was applied; differs tells whether the Secret
+// was written since the status said what it is, which a run may have done that did not live to say so. What was there when restarts were asked for counts as known to the workloads, so that a
 // first sync restarts nothing; so does a new version that changed none of the written keys.
-func told(before *v1alpha1.RestartStatus, checksum string, wrote bool, now time.Time) *v1alpha1.RestartStatus {
+func told(before *v1alpha1.RestartStatus, checksum string, differs bool, now time.Time) *v1alpha1.RestartStatus {
 	if before == nil {
 		return &v1alpha1.RestartStatus{Checksum: checksum}
 	}
 	after := before.DeepCopy()
-	if wrote && before.Checksum != checksum && before.Since == nil {
+	if differs && before.Checksum != checksum && before.Since == nil {
 		since := metav1.NewMicroTime(now)
 		after.Since = &since
 	}

@@ -162,7 +162,7 @@ func (s *run) owe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		st.Restart = told(st.Restart, sum, s.wrote, s.Now())
+		st.Restart = told(st.Restart, sum, s.differs, s.Now())
 	}
 	if st.Restart != nil && (len(st.Restart.Missing) > 0 || !reconcile.Applied(&s.obj)) {
 		if err := s.survey(ctx); err != nil {

@@ -119,6 +119,7 @@ func (s *run) note(left target.Result) {
 	}
 	before := recorded(st.Target)
 	s.wrote = left.Wrote || s.wroteEarlier(before, left.State)
+	s.differs = left.State != before
 	st.Binding = &v1alpha1.BindingReference{Name: left.Name}
 	if mode := s.mode(); s.wrote || mode == "" || before.UID != left.UID {
 		st.Target = &v1alpha1.TargetStatus{Name: left.Name, UID: string(left.UID), ResourceVersion: left.ResourceVersion, Mode: mode}
