@@ -181,7 +181,11 @@ func (s *run) survey(ctx context.Context) error {
 		s.obj.Status.Restart.Missing = nil
 		return nil
 	}
-	_, found, err := s.each(ctx, s.Now().Add(-surveyAge), func(consumers.Workload) map[string]string { return nil })
+	seen := s.Now() // what was missing may have come a moment ago
+	if len(s.obj.Status.Restart.Missing) == 0 {
+		seen = seen.Add(-surveyAge)
+	}
+	_, found, err := s.each(ctx, seen, func(consumers.Workload) map[string]string { return nil })
 	if err != nil {
 		return reconcile.Retrying(v1alpha1.ReasonRestartFailed, err)
 	}

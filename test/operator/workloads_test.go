@@ -12,7 +12,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -190,8 +189,8 @@ func (w *world) restOwed(want string) {
 // events are the notes of the events about an object with a reason.
 func (w *world) events(kind, name, reason string) string {
 	w.Helper()
-	var l eventsv1.EventList
-	if err := w.kube.List(w.Context(), &l, kube.InNamespace(w.ns)); err != nil {
+	l, err := w.core.EventsV1().Events(w.ns).List(w.Context(), metav1.ListOptions{})
+	if err != nil {
 		w.Fatal(err)
 	}
 	var out []string
