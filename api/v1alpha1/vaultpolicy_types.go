@@ -168,9 +168,12 @@ type IdentityType string
 
 // Types of identities.
 const (
-	IdentityUser           IdentityType = "user"
+	// IdentityUser is a person, such as user:ann@example.com.
+	IdentityUser IdentityType = "user"
+	// IdentityServiceAccount is a workload, such as sa:billing:billing-prod.
 	IdentityServiceAccount IdentityType = "service_account"
-	IdentityGroup          IdentityType = "group"
+	// IdentityGroup is everybody of a group, such as group:ops.
+	IdentityGroup IdentityType = "group"
 )
 
 // VaultPolicyStatus is what the operator saw and did last.

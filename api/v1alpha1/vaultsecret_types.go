@@ -238,8 +238,10 @@ type TargetMode string
 
 // Modes of a target.
 const (
+	// ExclusiveTarget is this object's alone.
 	ExclusiveTarget TargetMode = "Exclusive"
-	SharedTarget    TargetMode = "Shared"
+	// SharedTarget holds keys of others as well.
+	SharedTarget TargetMode = "Shared"
 )
 
 // LabelValue is the value of a label.
@@ -260,7 +262,9 @@ type DeletionChoice string
 
 // Choices of spec.whenDeleted.
 const (
+	// DeleteTarget takes the Secret, or what is ours of a Shared one, away.
 	DeleteTarget DeletionChoice = "Delete"
+	// RetainTarget leaves it as it is.
 	RetainTarget DeletionChoice = "Retain"
 )
 
@@ -271,7 +275,9 @@ type MissingChoice string
 
 // Choices of spec.whenSourceMissing.
 const (
-	KeepWhenMissing   MissingChoice = "Keep"
+	// KeepWhenMissing leaves the Secret as it is until the source is back.
+	KeepWhenMissing MissingChoice = "Keep"
+	// DeleteWhenMissing deletes the Secret once it is certain that the source is gone.
 	DeleteWhenMissing MissingChoice = "Delete"
 )
 

@@ -71,7 +71,7 @@ func (w *walk) exchanged(ctx context.Context) {
 		w.identity = got.IdentityID
 		w.note(linkIdentity, resultOK, "", "%s, as the vault says", got.IdentityID)
 	case vaultapi.IsForbidden(err), vaultapi.IsUnauthenticated(err), vaultapi.IsInvalid(err):
-		w.note(linkIdentity, resultBlocks, "make a trust rule that covers it: scaivault-server trust add --help, in the server's pod",
+		w.note(linkIdentity, resultBlocks, "make a trust rule that covers it: scaivault trust add --help",
 			"the vault does not accept ServiceAccount %s: %s", w.obj.ServiceAccount(), vaultapi.Code(err))
 	default:
 		w.unseen("whom the vault takes the ServiceAccount for: %s", console.Explained(err))

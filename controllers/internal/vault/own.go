@@ -26,7 +26,7 @@ func Own(vault *client.Client, mint MintFunc, now func() time.Time) (as *client.
 func exchangeFailed(err error, namespace, name string) error {
 	if vaultapi.IsForbidden(err) || vaultapi.IsUnauthenticated(err) || vaultapi.IsInvalid(err) {
 		return reconcile.StalledFor(v1alpha1.ReasonAccessDenied, time.Minute,
-			fmt.Errorf("the vault does not accept ServiceAccount %s/%s: %s; a trust rule for this cluster must cover it: see scaivault-server trust list", namespace, name, vaultapi.Code(err)))
+			fmt.Errorf("the vault does not accept ServiceAccount %s/%s: %s; a trust rule for this cluster must cover it: see scaivault trust list", namespace, name, vaultapi.Code(err)))
 	}
 	return Explain(err, "exchange the token of ServiceAccount "+namespace+"/"+name)
 }
