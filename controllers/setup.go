@@ -114,7 +114,7 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 			return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
 		}
 	}
-	return mgr, errors.Join(p.addRenewal(mgr), p.addFeed(mgr))
+	return mgr, errors.Join(newCensus(mgr.GetCache()).register(metrics.Registry), p.addRenewal(mgr), p.addFeed(mgr))
 }
 
 func orDefault[T comparable](v, otherwise T) T {

@@ -76,7 +76,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	}
 	c.api, err = httpapi.New(httpapi.Config{
 		Limits:         httpapi.Limits{Profile: s.config.profile(), PerMinute: limits},
-		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c), Now: s.now, Log: s.log,
+		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c, s.cert), Now: s.now, Log: s.log,
 	}, httpapi.Services{
 		Secrets:  c.secrets,
 		Policies: policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors}),

@@ -12,12 +12,12 @@ import (
 	"github.com/scailabs/scaivault/server/store"
 )
 
-// collectors are the documented measurements (contract section 16.1) of what lies behind the edge.
-func collectors(c *core) []prometheus.Collector {
+// collectors are the measurements of what lies behind the edge; docs/ops/metrics.md lists them.
+func collectors(c *core, cert *certificate) []prometheus.Collector {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	return []prometheus.Collector{
+	all := []prometheus.Collector{
 		gauge("scaivault_db_pool_size", "Reader connections there may be.", func() float64 { return float64(c.db.Stats().ReadersMax) }),
 		gauge("scaivault_db_pool_available", "Reader connections that are free.", func() float64 {
 			s := c.db.Stats()
@@ -27,6 +27,11 @@ func collectors(c *core) []prometheus.Collector {
 		gauge("scaivault_db_write_queue_depth", "Writes that wait for a writer.", func() float64 { return float64(c.db.Stats().Queued) }),
 		gauge("scaivault_audit_index_lag", "Durable audit entries that the index does not hold yet.", func() float64 { return float64(c.trail.Lag()) }),
 	}
+	if cert != nil {
+		all = append(all, gauge("scaivault_tls_certificate_expiry_timestamp_seconds", "Unix time at which the served certificate ends.",
+			func() float64 { return float64(cert.current.Load().Leaf.NotAfter.Unix()) }))
+	}
+	return all
 }
 
 // countEvery is how old a count of secrets may be: counting reads all of them.

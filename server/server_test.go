@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -482,11 +483,18 @@ func TestServesTLS(t *testing.T) {
 	c := dev(t.TempDir())
 	c.TLSCertFile, c.TLSKeyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	pool := x509.NewCertPool()
-	pool.AddCert(writePair(t, c.TLSCertFile, c.TLSKeyFile, "localhost"))
+	cert := writePair(t, c.TLSCertFile, c.TLSKeyFile, "localhost")
+	pool.AddCert(cert)
 	p := start(t, c)
 	p.base = "https" + strings.TrimPrefix(p.base, "http")
 	p.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "localhost"}, ForceAttemptHTTP2: true}
 	p.ready().must(http.StatusOK, "GET", "/v1/auth/whoami", nil)
+	metrics := string(p.must(http.StatusOK, "GET", "/v1/metrics", nil))
+	_, end, _ := strings.Cut(metrics, "\nscaivault_tls_certificate_expiry_timestamp_seconds ")
+	end, _, _ = strings.Cut(end, "\n")
+	if seconds, err := strconv.ParseFloat(end, 64); err != nil || int64(seconds) != cert.NotAfter.Unix() {
+		t.Errorf("the certificate ends at %d, the metric says %q", cert.NotAfter.Unix(), end)
+	}
 	p.end()
 }
 

@@ -17,7 +17,7 @@ func Scopes() []string {
 		"policies:read", "policies:write", "audit:read", "audit:export", "pki:issue", "pki:admin",
 		"dynamic:read", "dynamic:manage", "dynamic:generate", "subscriptions:read", "subscriptions:write",
 		"federation:read", "federation:write", "identity:read", "identity:admin",
-		"rotation:manage", "owned:release", ScopeTrust, scopeAdmin,
+		"rotation:manage", "owned:release", ScopeTrust, "metrics:read", scopeAdmin,
 	}
 }
 

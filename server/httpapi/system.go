@@ -28,6 +28,9 @@ const (
 )
 
 const (
+	// scopeMetrics lets a scraper measure and do nothing else; scope admin includes it.
+	scopeMetrics = "metrics:read"
+
 	mediaJSON       = "application/json"
 	mediaPrometheus = "text/plain; version=0.0.4; charset=utf-8"
 )
@@ -38,7 +41,7 @@ type systemHandlers struct {
 }
 
 func systemRoutes(h systemHandlers) []route {
-	metricsScope := "admin"
+	metricsScope := scopeMetrics
 	if h.server.publicMetrics {
 		metricsScope = scopeNone
 	}
@@ -137,8 +140,8 @@ func (h systemHandlers) version(context.Context, *call, noInput) (vaultapi.Versi
 }
 
 func (h systemHandlers) metrics(_ context.Context, c *call, _ noInput) (document, error) {
-	if !h.server.publicMetrics {
-		if err := c.needScope("admin"); err != nil {
+	if !h.server.publicMetrics && !c.who.HasScope("admin") {
+		if err := c.needScope(scopeMetrics); err != nil {
 			return nil, err
 		}
 	}

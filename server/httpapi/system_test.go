@@ -56,10 +56,10 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-func TestDetailedHealthAndMetricsNeedAdmin(t *testing.T) {
+func TestDetailedHealthAndMetricsNeedAScope(t *testing.T) {
 	f := systemFixture(t, Config{}, System{})
-	for _, target := range []string{"/v1/health/detailed", "/v1/metrics"} {
-		if e := envelope(t, f.do(t, "GET", target, "")); e.Code != fault.CodeInsufficientScope || e.Details["required_scope"] != "admin" {
+	for target, scope := range map[string]string{"/v1/health/detailed": "admin", "/v1/metrics": "metrics:read"} {
+		if e := envelope(t, f.do(t, "GET", target, "")); e.Code != fault.CodeInsufficientScope || e.Details["required_scope"] != scope {
 			t.Errorf("%s: %+v", target, e)
 		}
 		if w := f.do(t, "GET", target, "", "Authorization", ""); w.Code != http.StatusUnauthorized {
