@@ -1,5 +1,5 @@
-// chart writes what charts/scaivault takes from config: the resource definitions and the rules of the
-// roles. Run from the root of the repository by hack/generate.sh:
+// chart writes what charts/scaivault takes from config: the resource definitions, the rules of the roles, the
+// alerts and the dashboard. Run from the root of the repository by hack/generate.sh:
 //
 //	go run ./hack/chart OUT
 //
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -35,7 +36,7 @@ func main() {
 
 func generate(out string) error {
 	files := filepath.Join(out, "charts/scaivault/files")
-	for _, dir := range []string{"crd", "rules"} {
+	for _, dir := range []string{"crd", "rules", "monitoring"} {
 		if err := fresh(filepath.Join(files, dir)); err != nil {
 			return err
 		}
@@ -43,12 +44,13 @@ func generate(out string) error {
 	if err := definitions(out, filepath.Join(files, "crd")); err != nil {
 		return err
 	}
-	for _, source := range []string{"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml"} {
+	sources := []string{"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml", "config/webhook/rbac.yaml"}
+	for _, source := range sources {
 		if err := rules(out, source, filepath.Join(files, "rules")); err != nil {
 			return fmt.Errorf("%s: %w", source, err)
 		}
 	}
-	return nil
+	return monitoring(filepath.Join(files, "monitoring"))
 }
 
 // fresh makes dir hold nothing, so that what is no longer in config goes.
@@ -94,7 +96,8 @@ func definitions(out, to string) error {
 	return nil
 }
 
-// rules writes the rules of each role of a file, one file per role.
+// rules writes the rules of each role of a file, one file per role. Those of the operator's ClusterRole are also
+// written apart: what is of the cluster, and what a Role of a namespace can give.
 func rules(out, source, to string) error {
 	text, err := read(out, source)
 	if err != nil {
@@ -108,16 +111,79 @@ func rules(out, source, to string) error {
 		if role.Kind != "Role" && role.Kind != "ClusterRole" {
 			continue
 		}
-		list, err := yaml.Marshal(role.Rules)
-		if err != nil {
+		name := strings.ToLower(role.Kind) + "-" + role.Name
+		if err := writeRules(filepath.Join(to, name+".yaml"), role.Rules); err != nil {
 			return err
 		}
-		name := strings.ToLower(role.Kind) + "-" + role.Name + ".yaml"
-		if err := write(filepath.Join(to, name), list); err != nil {
+		if name != "clusterrole-scaivault-operator" {
+			continue
+		}
+		cluster, namespaced := apart(role.Rules)
+		err := errors.Join(writeRules(filepath.Join(to, "operator-cluster.yaml"), cluster),
+			writeRules(filepath.Join(to, "operator-namespaced.yaml"), namespaced))
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ofTheCluster tells whether a resource lies in no namespace; a test asks a real API server the same.
+func ofTheCluster(resource string) bool {
+	kind, _, _ := strings.Cut(resource, "/")
+	return slices.Contains([]string{"namespaces", "vaultpolicies", "validatingwebhookconfigurations"}, kind)
+}
+
+// apart splits rules by where their resources lie.
+func apart(rules []rbacv1.PolicyRule) (cluster, namespaced []rbacv1.PolicyRule) {
+	for _, r := range rules {
+		of, in := r.DeepCopy(), r.DeepCopy()
+		of.Resources = slices.DeleteFunc(of.Resources, func(name string) bool { return !ofTheCluster(name) })
+		in.Resources = slices.DeleteFunc(in.Resources, ofTheCluster)
+		if len(of.Resources) > 0 {
+			cluster = append(cluster, *of)
+		}
+		if len(in.Resources) > 0 {
+			namespaced = append(namespaced, *in)
+		}
+	}
+	return cluster, namespaced
+}
+
+func writeRules(name string, rules []rbacv1.PolicyRule) error {
+	list, err := yaml.Marshal(rules)
+	if err != nil {
+		return err
+	}
+	return write(name, list)
+}
+
+// monitoring writes the groups of alerts and the dashboard.
+func monitoring(to string) error {
+	text, err := os.ReadFile("config/monitoring/prometheus_rule.yaml")
+	if err != nil {
+		return err
+	}
+	var rule struct {
+		Spec struct {
+			Groups []any `json:"groups"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(text, &rule); err != nil {
+		return err
+	}
+	groups, err := yaml.Marshal(rule.Spec.Groups)
+	if err != nil {
+		return err
+	}
+	if err := write(filepath.Join(to, "groups.yaml"), groups); err != nil {
+		return err
+	}
+	dashboard, err := os.ReadFile("config/monitoring/dashboard.json")
+	if err != nil {
+		return err
+	}
+	return write(filepath.Join(to, "dashboard.json"), dashboard)
 }
 
 func write(name string, text []byte) error {

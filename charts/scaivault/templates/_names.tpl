@@ -45,3 +45,39 @@ capabilities: {drop: [ALL]}
 {{- define "scaivault.url" -}}
 https://scaivault-server.{{ .Release.Namespace }}.svc:8443
 {{- end }}
+
+{{/* Where a part's pods may run, and how important they are. Call with the part's values. */}}
+{{- define "scaivault.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+{{ toYaml . | indent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+{{ toYaml . }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+{{ toYaml . | indent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Further arguments of a part. Call with the list. */}}
+{{- define "scaivault.args" -}}
+{{- range . }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* One pod of a part at a time may go when a node is emptied. One that is not ready serves nobody, so that it
+     must not keep a node from being emptied. Call with the part's name. */}}
+{{- define "scaivault.budget" -}}
+maxUnavailable: 1
+unhealthyPodEvictionPolicy: AlwaysAllow
+selector:
+  matchLabels:
+    {{- include "scaivault.selector" . | nindent 4 }}
+{{- end }}
