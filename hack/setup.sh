@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # setup.sh: what the tests and the demo need beyond Go. Installs Debian packages where it may
-# (root and apt-get), else says which are missing; then makes sure of the control plane's binaries.
+# (root and apt-get), else says which are missing; then makes sure of the binaries of the control plane and of Helm.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,3 +21,4 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 hack/controlplane/assets.sh >/dev/null
+hack/helm/assets.sh >/dev/null

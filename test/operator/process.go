@@ -59,6 +59,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// Binary is the path of scaivault-operator, built at the first call.
+func Binary() (string, error) { return binary() }
+
 // New prepares an operator; Start runs it.
 func New(tb testing.TB, kubeconfig, vaultURL string) *Process {
 	tb.Helper()

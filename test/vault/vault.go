@@ -58,6 +58,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// Binary is the path of scaivault-server, built at the first call.
+func Binary() (string, error) { return binary() }
+
 func root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
