@@ -114,8 +114,10 @@ func (r *release) releaseOwned(ctx context.Context) error {
 	own, _ := vault.Own(v, mintOwn(r.clients.CoreV1(), r.Options), time.Now)
 	guard := vault.NewGuard(v.System, vault.Lasting{PinStore: r.pin()}, time.Now)
 	policies := &vaultpolicy.Sink{Vault: own.Policies, Guard: guard, Cluster: r.Cluster}
-	if err := policies.ReleaseAll(ctx); err != nil {
-		return err
+	if !r.WithoutPolicies {
+		if err := policies.ReleaseAll(ctx); err != nil {
+			return err
+		}
 	}
 	return vault.Unsubscribe(ctx, own.Subscriptions, feedOwner(r.Options))
 }
@@ -141,6 +143,9 @@ func (r *release) patiently(ctx context.Context, do func(context.Context) error)
 
 // policies takes the finalizers off VaultPolicies; what they held is in the vault's hands.
 func (r *release) policies(ctx context.Context) error {
+	if r.WithoutPolicies {
+		return nil
+	}
 	plan := reconcile.Plan{Finalizer: v1alpha1.FinalizerPolicy, Cleanup: func(context.Context) error { return nil }}
 	return r.freeAll(ctx, "VaultPolicy", []string{""}, func(ctx context.Context, key kube.ObjectKey, _ bool) (bool, error) {
 		return r.runner.Free(ctx, key, &v1alpha1.VaultPolicy{}, plan)

@@ -52,6 +52,7 @@ const (
 )
 
 // +kubebuilder:rbac:groups="",namespace=scaivault-system,resources=configmaps,verbs=get;create;update
+// +kubebuilder:rbac:groups="",namespace=scaivault-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=scaivault-system,resources=leases,verbs=get;create;update
 
 // Options say how the operator runs. Config, VaultURL and Namespace are required, and one of TokenFile and

@@ -154,6 +154,7 @@ func TestFlags(t *testing.T) {
 		{[]string{"run", "--kubeconfig", kubeconfig}, "--token-file"},
 		{[]string{"run", "--kubeconfig", kubeconfig, "--token-file", "x", "--service-account", "y"}, "one of"},
 		{[]string{"run", "--kubeconfig", kubeconfig, "--service-account", "a/b/c"}, "NAME or NAMESPACE/NAME"},
+		{[]string{"run", "--kubeconfig", kubeconfig, "--service-account", "a", "--webhook-bind-address", "9443"}, "host:port"},
 		{[]string{"run", "--log-level", "loud"}, "debug, info, warn or error"},
 		{[]string{"accept-vault", "--kubeconfig", kubeconfig, "--vault-url", "nonsense"}, "base URL"},
 	} {

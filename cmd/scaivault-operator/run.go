@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,8 +18,8 @@ import (
 func runCommand() *cobra.Command {
 	var s settings
 	var o controllers.Options
-	var own, webhookCertDir string
-	var policies bool
+	var own string
+	var served webhook
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the operator",
@@ -26,8 +28,7 @@ func runCommand() *cobra.Command {
 			if err := s.complete(&o, own); err != nil {
 				return err
 			}
-			o.WithoutPolicies = !policies
-			return run(cmd.Context(), o, webhookCertDir)
+			return run(cmd.Context(), o, served)
 		},
 	}
 	f := c.Flags()
@@ -40,9 +41,9 @@ func runCommand() *cobra.Command {
 	f.StringSliceVar(&o.AllowSecretTypes, "allow-secret-type", nil, "further Secret type that a target may have; may be repeated")
 	f.StringSliceVar(&o.AllowNamespaces, "allow-namespace", nil, "allow targets in kube-system or the operator's own namespace; may be repeated")
 	f.BoolVar(&o.RefreshPods, "refresh-pods", false, "allow VaultSecrets to ask for refreshPods: Immediate, which patches pods; needs the rights of config/refresh-pods")
-	f.BoolVar(&policies, "policies", true, "look after VaultPolicies, which needs rights in the whole cluster")
 	f.BoolVar(&o.RenewCertificates, "renew-certificates", true, "renew the certificates that the bootstrap made, before they end")
-	f.StringVar(&webhookCertDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key; with it admission is served on port 9443, see config/webhook")
+	f.StringVar(&served.certDir, "webhook-cert-dir", "", "directory with tls.crt and tls.key; with it admission is served, see config/webhook")
+	f.StringVar(&served.address, "webhook-bind-address", ":9443", "host:port of admission")
 	return c
 }
 
@@ -52,16 +53,37 @@ func ownFlags(f *pflag.FlagSet, o *controllers.Options, own *string) {
 	f.StringVar(&o.TokenFile, "token-file", "", "file with the operator's own token of audience scaivault, as a projected volume gives it")
 	f.StringVar(own, "service-account", "", "the operator's ServiceAccount, NAME or NAMESPACE/NAME, to request tokens for instead of --token-file")
 	f.StringSliceVar(&o.Namespaces, "namespaces", nil, "serve these namespaces only, with rights in no other; may be repeated; empty: all")
+	f.BoolFunc("policies", "look after VaultPolicies, which needs rights in the whole cluster (default true)", func(text string) error {
+		on, err := strconv.ParseBool(text)
+		o.WithoutPolicies = !on
+		return err
+	})
+}
+
+// webhook says where admission is served; without certificates it is not.
+type webhook struct{ certDir, address string }
+
+func (w webhook) options() (admission.Options, error) {
+	host, text, err := net.SplitHostPort(w.address)
+	port, notNumber := strconv.Atoi(text)
+	if err != nil || notNumber != nil || port < 1 {
+		return admission.Options{}, fmt.Errorf("--webhook-bind-address %q is not host:port", w.address)
+	}
+	return admission.Options{CertDir: w.certDir, Host: host, Port: port}, nil
 }
 
 // run runs the operator, with admission if there are certificates for it, until ctx ends.
-func run(ctx context.Context, o controllers.Options, webhookCertDir string) error {
+func run(ctx context.Context, o controllers.Options, served webhook) error {
+	where, err := served.options()
+	if err != nil {
+		return err
+	}
 	mgr, err := controllers.New(ctx, o)
 	if err != nil {
 		return err
 	}
-	if webhookCertDir != "" {
-		if err := admission.SetupWithManager(ctx, mgr, admission.Options{CertDir: webhookCertDir}); err != nil {
+	if served.certDir != "" {
+		if err := admission.SetupWithManager(ctx, mgr, where); err != nil {
 			return fmt.Errorf("serve admission: %w", err)
 		}
 	}

@@ -44,7 +44,10 @@ func generate(out string) error {
 	if err := definitions(out, filepath.Join(files, "crd")); err != nil {
 		return err
 	}
-	sources := []string{"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml", "config/webhook/rbac.yaml"}
+	sources := []string{
+		"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml",
+		"config/webhook/rbac.yaml", "config/webhook/renewal_rbac.yaml",
+	}
 	for _, source := range sources {
 		if err := rules(out, source, filepath.Join(files, "rules")); err != nil {
 			return fmt.Errorf("%s: %w", source, err)

@@ -122,12 +122,24 @@ func TestNamespaces(t *testing.T) {
 			t.Errorf("%s in all namespaces", right)
 		}
 	}
-	if args := container(got["Deployment/scaivault-operator"])["args"].([]any); !slices.Contains(args, any("--namespaces=billing,ns,shop")) {
-		t.Errorf("args %v", args)
-	}
 	got = mustRender(t, "ns", values{"operator": values{"namespaces": served, "refreshPods": true}})
 	if !rights(got["Role/shop/scaivault-operator-served"])["/pods patch"] || got["ClusterRole/scaivault-operator-refresh-pods"] != nil {
 		t.Error("pods are refreshed in all namespaces, or in none")
+	}
+	for _, o := range mustRender(t, "ns", values{"operator": values{"namespaces": served, "policies": false}}) {
+		if o.GetKind() == "ClusterRoleBinding" && strings.Contains(o.GetName(), "operator") {
+			t.Errorf("without policies: %s", o.GetName())
+		}
+	}
+	got = mustRender(t, "ns", values{"operator": values{"policies": false}})
+	if r := rights(got["ClusterRole/scaivault-operator"]); r["scaivault.io/vaultpolicies list"] || !r["scaivault.io/vaultsecrets list"] {
+		t.Errorf("without policies: %v", r)
+	}
+	got = mustRender(t, "ns", values{"operator": values{"namespaces": served}})
+	for _, o := range []*unstructured.Unstructured{got["Deployment/scaivault-operator"], got.job(t, "scaivault-release")} {
+		if args := container(o)["args"].([]any); !slices.Contains(args, any("--namespaces=billing,ns,shop")) || slices.Contains(args, any("--policies=false")) {
+			t.Errorf("%s: args %v", o.GetName(), args)
+		}
 	}
 	events := rights(got["Role/default/scaivault-operator-events"])
 	if len(events) != 2 || !events["events.k8s.io/events patch"] {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scailabs/scaivault/api/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -15,7 +16,7 @@ func TestLife(t *testing.T) {
 		t.Run(h.name, func(t *testing.T) {
 			w := newWorld(t, h)
 			w.lint()
-			w.install("install", "release.enabled=false")
+			w.install("install")
 			admin := w.token("--admin")
 			w.write(w.client(w.node.vault.url(), admin), "shop/db", "one")
 			app := w.app("shop/db")
@@ -26,7 +27,7 @@ func TestLife(t *testing.T) {
 			w.synced(app, "two")
 
 			w.uninstall(app)
-			w.install("install", "release.enabled=false")
+			w.install("install")
 			w.write(w.client(w.node.vault.url(), admin), "shop/db", "three")
 			w.synced(app, "three")
 		})
@@ -47,7 +48,7 @@ func (w *world) lint() {
 func (w *world) upgrade() {
 	w.Helper()
 	before := w.pods()
-	w.install("upgrade", "image.tag=next", "operator.replicas=2", "release.enabled=false")
+	w.install("upgrade", "image.tag=next", "operator.replicas=2")
 	w.node.until("all pods replaced", func() error {
 		for name := range w.pods() {
 			if before[name] != "" && before[name] == w.pods()[name] {
@@ -84,6 +85,11 @@ func (w *world) uninstall(app string) {
 		w.must(w.kube.Get(w.Context(), kube.ObjectKey{Namespace: w.ns, Name: name}, obj))
 	}
 	w.must(w.kube.Get(w.Context(), kube.ObjectKey{Namespace: app, Name: "db"}, &corev1.Secret{})) // pods go on with it
+	policy := &v1alpha1.VaultPolicy{}
+	w.must(w.kube.Get(w.Context(), kube.ObjectKey{Name: app}, policy))
+	if len(policy.Finalizers) > 0 {
+		w.Errorf("the VaultPolicy waits for an operator that is gone: %v", policy.Finalizers)
+	}
 }
 
 type errText string

@@ -39,6 +39,7 @@ type node struct {
 
 	mu   sync.Mutex
 	pods map[types.UID]*process
+	past []*process               // all there ever were, for their logs
 	ends map[string]chan struct{} // by the pod's name: closed when its process has ended
 }
 
@@ -141,6 +142,7 @@ func (n *node) admit(pod *corev1.Pod) {
 	}
 	p := newProcess(n, pod)
 	n.pods[pod.UID] = p
+	n.past = append(n.past, p)
 	before := n.ends[pod.Name]
 	end := make(chan struct{})
 	n.ends[pod.Name] = end
@@ -216,12 +218,12 @@ func (n *node) until(what string, done func() error) {
 	}
 }
 
-// logs are the ends of all logs.
+// logs are the ends of all logs, also of pods that are gone.
 func (n *node) logs() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var text strings.Builder
-	for _, p := range n.pods {
+	for _, p := range n.past {
 		fmt.Fprintf(&text, "--- %s\n%s\n", p.pod.Name, p.log.tail())
 	}
 	return text.String()

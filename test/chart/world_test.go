@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -175,10 +174,17 @@ func (w *world) write(c *client.Client, path, value string) {
 	w.must(err)
 }
 
-// app is a namespace of a user, with a ServiceAccount and a VaultSecret of one path that a VaultPolicy allows.
+// app is a namespace of a user, with a VaultSecret of one path that a VaultPolicy allows.
 func (w *world) app(path string) string {
 	w.Helper()
 	ns := w.plane.Namespace(w, "app", nil)
+	w.want(ns, path)
+	return ns
+}
+
+// want puts into a namespace a ServiceAccount and its VaultSecret of one path, and allows it.
+func (w *world) want(ns, path string) {
+	w.Helper()
 	w.must(w.kube.Create(w.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app"}}))
 	w.must(w.kube.Create(w.Context(), &v1alpha1.VaultPolicy{ObjectMeta: metav1.ObjectMeta{Name: ns}, Spec: v1alpha1.VaultPolicySpec{
 		Rules:    []v1alpha1.PolicyRule{{Paths: []v1alpha1.PathPattern{v1alpha1.PathPattern(path)}, Permissions: []v1alpha1.Permission{"read"}}},
@@ -187,7 +193,6 @@ func (w *world) app(path string) string {
 	w.must(w.kube.Create(w.Context(), &v1alpha1.VaultSecret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: v1alpha1.VaultSecretSpec{
 		ServiceAccountName: "app", Sources: []v1alpha1.Source{{Name: "db", Path: v1alpha1.SecretPath(path)}},
 	}}))
-	return ns
 }
 
 // synced waits until the Secret of an app holds a value.
@@ -223,5 +228,3 @@ func (w *world) gone(manifest string) {
 		w.Errorf("the kinds are gone: %v", left)
 	}
 }
-
-func notFound(err error) bool { return apierrors.IsNotFound(err) }

@@ -297,15 +297,15 @@ func TestComponent(t *testing.T) {
 	}
 	for part, count := range map[string]int{
 		"--webhook-cert-dir=/var/run/scaivault/webhook": 1, "mountPath: /var/run/scaivault/webhook\n": 1,
-		"secretName: scaivault-operator-webhook-tls\n": 2, "kind: ValidatingWebhookConfiguration\n": 1,
-		"targetPort: webhook\n": 1, "kind: Certificate\n": 1,
+		"secretName: scaivault-operator-webhook-tls\n": 1, "kind: ValidatingWebhookConfiguration\n": 1,
+		"targetPort: webhook\n": 1, "- --webhook=scaivault-operator-webhook\n": 1, "- --webhook-bind-address=:9443\n": 1,
 	} {
 		if got := strings.Count(out, part); got != count {
 			t.Errorf("%q occurs %d times, want %d", part, got, count)
 		}
 	}
 	plain, err := plane.Kubectl(t.Context(), "kustomize", filepath.Join(controlplane.Root(), "config/default"))
-	if err != nil || strings.Contains(plain, "webhook") {
+	if err != nil || strings.Contains(plain, "ValidatingWebhookConfiguration") || strings.Contains(plain, "--webhook") {
 		t.Errorf("the default install has a webhook: %v", err)
 	}
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/scailabs/scaivault/internal/schedule"
 )
 
-// indexTarget is the index of VaultSecrets by the name of the Secret that they write.
-const indexTarget = "spec.target.name"
+// indexTarget is the index of VaultSecrets by the name of the Secret that they write: one of our own, because the
+// controller in the same process has its own.
+const indexTarget = "admission/target"
 
 // lister lists objects; the manager's cached client fits.
 type lister interface {
