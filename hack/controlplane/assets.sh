@@ -6,10 +6,10 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
+. ../build.sh
 
-kube_version=$(cd kube && go list -m -f '{{.Version}}' k8s.io/kubernetes)
-etcd_version=$(cd etcd && go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3)
-say() { printf 'controlplane: %s\n' "$*" >&2; }
+kube_version=$(version_of kube k8s.io/kubernetes)
+etcd_version=$(version_of etcd go.etcd.io/etcd/server/v3)
 
 complete() { # DIR: does it hold all that the suites start?
   local b
@@ -21,7 +21,7 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ] && complete "$KUBEBUILDER_ASSETS"; then
   exit 0
 fi
 
-cache="${SCAIVAULT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scaivault}/controlplane-${kube_version}-etcd-${etcd_version}"
+cache="$cache_root/controlplane-${kube_version}-etcd-${etcd_version}"
 mkdir -p "$cache"
 if complete "$cache"; then
   printf '%s\n' "$cache"
@@ -34,28 +34,8 @@ if command -v setup-envtest >/dev/null 2>&1; then
   if dir=$(setup-envtest use -p path "${kube_version#v}" 2>/dev/null); then cp -n "$dir"/* "$cache"/; fi
 fi
 
-flags() { # the version that the binaries report; an apiserver without it serves v0.0.0
-  local v=$kube_version p out="-s -w"
-  local major minor
-  major=$(cut -d. -f1 <<<"${v#v}") minor=$(cut -d. -f2 <<<"$v")
-  for p in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    out+=" -X $p.gitVersion=$v -X $p.gitMajor=$major -X $p.gitMinor=$minor -X $p.gitTreeState=clean"
-    out+=" -X $p.gitCommit=0000000000000000000000000000000000000000 -X $p.buildDate=2026-01-01T00:00:00Z"
-  done
-  printf '%s' "$out"
-}
-
-build() { # DIR PACKAGE BINARY LDFLAGS
-  [ -x "$cache/$3" ] && return 0
-  say "building $3 (once; kept in $cache)"
-  local start=$SECONDS
-  (cd "$1" && CGO_ENABLED=0 go build -trimpath -ldflags "$4" -o "$cache/.$3.new" "$2")
-  mv "$cache/.$3.new" "$cache/$3"
-  say "built $3 in $((SECONDS - start)) s"
-}
-
-build etcd go.etcd.io/etcd/server/v3 etcd "-s -w"
+build etcd go.etcd.io/etcd/server/v3 "$cache/etcd" -ldflags "-s -w"
 for b in kube-apiserver kube-controller-manager kubectl; do
-  build kube "k8s.io/kubernetes/cmd/$b" "$b" "$(flags)"
+  kubernetes kube "$kube_version" "$b" "$cache"
 done
 printf '%s\n' "$cache"
