@@ -20,6 +20,7 @@ import (
 // authority signs the certificates of one control plane and writes them beside each other.
 type authority struct {
 	dir  string
+	ips  []net.IP // where its subjects serve
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
@@ -30,7 +31,9 @@ type subject struct {
 	groups []string
 }
 
-func newAuthority(dir string) (*authority, error) {
+// newAuthority makes an authority whose certificates are good on loopback, as kubernetes.default and, unless it is
+// empty, on address.
+func newAuthority(dir, address string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -46,7 +49,10 @@ func newAuthority(dir string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &authority{dir: dir, cert: cert, key: key}
+	a := &authority{dir: dir, cert: cert, key: key, ips: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)}}
+	if address != "" {
+		a.ips = append(a.ips, net.ParseIP(address))
+	}
 	return a, a.write("ca.crt", "CERTIFICATE", der)
 }
 
@@ -60,7 +66,6 @@ func template(s subject) *x509.Certificate {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames:     []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)},
 	}
 }
 
@@ -70,7 +75,9 @@ func (a *authority) issue(file string, s subject) error {
 	if err != nil {
 		return err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template(s), a.cert, key.Public(), a.key)
+	tmpl := template(s)
+	tmpl.IPAddresses = a.ips
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, key.Public(), a.key)
 	if err != nil {
 		return fmt.Errorf("sign %s: %w", s.name, err)
 	}

@@ -35,11 +35,12 @@ type Plane struct {
 	// Config is the same for Go clients; client-side rate limits are off.
 	Config *rest.Config
 
-	assets string
-	ca     *authority
+	assets  string
+	ca      *authority
+	address string // where nodes and pods reach the API server; empty: there are none
 }
 
-var shared = sync.OnceValues(func() (*Plane, error) { return start(context.Background()) })
+var shared = sync.OnceValues(func() (*Plane, error) { return start(context.Background(), "") })
 
 // Start returns the control plane of this test process, starting it at the first call.
 func Start(tb testing.TB) *Plane {
@@ -54,14 +55,18 @@ func Start(tb testing.TB) *Plane {
 // Up is Start for a program that is no test, such as the demo.
 func Up() (*Plane, error) { return shared() }
 
+// UpWithNodes starts another control plane, for nodes: its API server serves on address too (an IPv4 address of
+// this machine that is not loopback), where kubelets and pods reach it, and it may talk to kubelets.
+func UpWithNodes(ctx context.Context, address string) (*Plane, error) { return start(ctx, address) }
+
 // Root is the root directory of the repository.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-func start(ctx context.Context) (*Plane, error) {
-	assets, err := assetsDir(ctx)
+func start(ctx context.Context, address string) (*Plane, error) {
+	assets, err := Assets(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func start(ctx context.Context) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{Dir: dir, assets: assets}
+	p := &Plane{Dir: dir, assets: assets, address: address}
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
@@ -79,19 +84,20 @@ func start(ctx context.Context) (*Plane, error) {
 		return nil, fmt.Errorf("prepare %s: %w", dir, err)
 	}
 	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	for _, s := range []process{
+	for _, s := range []Process{
 		p.etcd(etcd, fmt.Sprintf("http://127.0.0.1:%d", ports[1])),
 		p.apiserver(etcd, ports[2]),
 		p.controllers(ports[3]),
 	} {
-		if err := p.launch(ctx, s); err != nil {
+		if err := p.Launch(ctx, s); err != nil {
 			return nil, err
 		}
 	}
 	return p, nil
 }
 
-func assetsDir(ctx context.Context) (string, error) {
+// Assets is the directory that holds the programs of a control plane; it builds what is missing.
+func Assets(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "bash", filepath.Join(Root(), "hack/controlplane/assets.sh"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -103,7 +109,7 @@ func assetsDir(ctx context.Context) (string, error) {
 
 // prepare writes certificates and kubeconfigs.
 func (p *Plane) prepare() error {
-	ca, err := newAuthority(p.file(""))
+	ca, err := newAuthority(p.file(""), p.address)
 	if err != nil {
 		return err
 	}
@@ -117,6 +123,9 @@ func (p *Plane) prepare() error {
 	if _, err := p.User("system:kube-controller-manager"); err != nil {
 		return err
 	}
+	if _, err := p.User(kubeletClient, "system:masters"); err != nil {
+		return err
+	}
 	p.Kubeconfig, err = p.User("admin", "system:masters")
 	if err != nil {
 		return err
@@ -125,7 +134,8 @@ func (p *Plane) prepare() error {
 	return err
 }
 
-// User returns the path of a kubeconfig of a user of that name and groups, who may do what RBAC lets him.
+// User returns the path of a kubeconfig of a user of that name and groups, who may do what RBAC lets him. Beside
+// it lie his certificate and key, of the same name with .crt and .key, which are good for serving too.
 func (p *Plane) User(name string, groups ...string) (string, error) {
 	base := strings.NewReplacer(":", "-", "/", "-").Replace(name)
 	if err := p.ca.issue(base, subject{name: name, groups: groups}); err != nil {

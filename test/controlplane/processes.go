@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,38 +18,55 @@ import (
 	"time"
 )
 
-// process is one program of the control plane and the URL that answers 200 once it serves.
-type process struct {
-	name   string
-	args   []string
-	health string
+// Process is a program that runs until the test process ends.
+type Process struct {
+	// Name is its file's name; its output goes to Name.log in the plane's directory.
+	Name string
+	// Dir is where the file lies; empty: with the programs of the control plane.
+	Dir  string
+	Args []string
+	// Health is the URL that answers 200 once the program serves.
+	Health string
 	cert   string // client certificate for the health check; empty: none
 }
 
-func (p *Plane) etcd(client, peer string) process {
-	return process{name: "etcd", health: client + "/health", args: []string{
+// kubeletClient is who the API server is towards kubelets.
+const kubeletClient = "kube-apiserver-kubelet-client"
+
+func (p *Plane) etcd(client, peer string) Process {
+	return Process{Name: "etcd", Health: client + "/health", Args: []string{
 		"--data-dir=" + p.file("etcd"), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=default=" + peer,
 	}}
 }
 
-func (p *Plane) apiserver(etcd string, port int) process {
-	return process{name: "kube-apiserver", health: p.URL + "/readyz", cert: "admin", args: []string{
-		"--etcd-servers=" + etcd, "--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
-		"--advertise-address=127.0.0.1", "--service-cluster-ip-range=10.96.0.0/16",
-		"--tls-cert-file=" + p.file("apiserver.crt"), "--tls-private-key-file=" + p.file("apiserver.key"),
-		"--client-ca-file=" + p.file("ca.crt"), "--authorization-mode=Node,RBAC", "--allow-privileged=true",
+func (p *Plane) apiserver(etcd string, port int) Process {
+	return Process{Name: "kube-apiserver", Health: p.URL + "/readyz", cert: "admin", Args: append(p.reach(),
+		"--etcd-servers="+etcd, "--secure-port="+strconv.Itoa(port), "--service-cluster-ip-range=10.96.0.0/16",
+		"--tls-cert-file="+p.file("apiserver.crt"), "--tls-private-key-file="+p.file("apiserver.key"),
+		"--client-ca-file="+p.file("ca.crt"), "--authorization-mode=Node,RBAC", "--allow-privileged=true",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-key-file=" + p.file("sa.pub"), "--service-account-signing-key-file=" + p.file("sa.key"),
-		// kubernetes.default needs an address that is not loopback; nobody uses it here.
-		"--endpoint-reconciler-type=none",
-	}}
+		"--service-account-key-file="+p.file("sa.pub"), "--service-account-signing-key-file="+p.file("sa.key"),
+	)}
 }
 
-func (p *Plane) controllers(port int) process {
+// reach is where the API server listens, and how it reaches kubelets.
+func (p *Plane) reach() []string {
+	if p.address == "" {
+		// kubernetes.default needs an address that is not loopback; nobody uses it here.
+		return []string{"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"}
+	}
+	return []string{
+		"--bind-address=0.0.0.0", "--advertise-address=" + p.address, "--enable-admission-plugins=NodeRestriction",
+		"--kubelet-client-certificate=" + p.file(kubeletClient+".crt"), "--kubelet-client-key=" + p.file(kubeletClient+".key"),
+		"--kubelet-certificate-authority=" + p.file("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+	}
+}
+
+func (p *Plane) controllers(port int) Process {
 	kc := p.file("system-kube-controller-manager.kubeconfig")
-	return process{name: "kube-controller-manager", health: fmt.Sprintf("https://127.0.0.1:%d/healthz", port), args: []string{
+	return Process{Name: "kube-controller-manager", Health: fmt.Sprintf("https://127.0.0.1:%d/healthz", port), Args: []string{
 		"--kubeconfig=" + kc, "--authentication-kubeconfig=" + kc, "--authorization-kubeconfig=" + kc,
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port), "--cert-dir=" + p.file("kcm"),
 		"--service-account-private-key-file=" + p.file("sa.key"), "--root-ca-file=" + p.file("ca.crt"),
@@ -56,11 +74,11 @@ func (p *Plane) controllers(port int) process {
 	}}
 }
 
-// launch starts a process and waits until it serves.
-func (p *Plane) launch(ctx context.Context, s process) error {
-	logPath := p.file(s.name + ".log")
+// Launch starts a process and waits until it serves.
+func (p *Plane) Launch(ctx context.Context, s Process) error {
+	logPath := p.file(s.Name + ".log")
 	exited := make(chan error, 1)
-	go run(filepath.Join(p.assets, s.name), s.args, logPath, exited)
+	go run(filepath.Join(cmp.Or(s.Dir, p.assets), s.Name), s.Args, logPath, exited)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	client, err := p.healthClient(s.cert)
@@ -72,11 +90,11 @@ func (p *Plane) launch(ctx context.Context, s process) error {
 	for {
 		select {
 		case err := <-exited:
-			return fmt.Errorf("%s ended: %w\n%s", s.name, err, tail(logPath))
+			return fmt.Errorf("%s ended: %w\n%s", s.Name, err, tail(logPath))
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not serve after %s\n%s", s.name, startLimit, tail(logPath))
+			return fmt.Errorf("%s does not serve after %s\n%s", s.Name, startLimit, tail(logPath))
 		case <-tick.C:
-			if healthy(ctx, client, s.health) {
+			if healthy(ctx, client, s.Health) {
 				return nil
 			}
 		}
