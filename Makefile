@@ -48,6 +48,10 @@ test-cookbook: build ## the cookbook's recipes as the page prints them, against 
 fuzz: ## the differential policy fuzz for FUZZ_TIME (default 60s) and each parser's fuzz target for a moment
 	@hack/fuzz.sh $(FUZZ_TIME)
 
+e2e: ## install, use and uninstall on a node that runs pods (root on Linux; says what is missing)
+	@cd hack/node/image && go test .
+	@go test -tags e2e -count=1 -timeout 40m -v ./test/e2e
+
 bench: build ## measure the rows of docs/benchmarks.md against the floor program in the same run
 	@test/bench/run.sh
 
@@ -59,7 +63,7 @@ fmt-check:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
 
 vet:
-	@go vet ./...
+	@go vet -tags e2e ./...
 
 lint: $(TOOLS)/golangci-lint-v2.15.0
 	@$(TOOLS)/golangci-lint-v2.15.0 run ./...
@@ -87,4 +91,4 @@ chart-check: ## the Helm chart renders to what config/default is
 clean: ## remove what builds leave in the tree
 	@rm -rf bin .demo
 
-.PHONY: help demo demo-down test build setup test-go test-cookbook fuzz bench verify fmt-check vet lint generate generate-check tidy-check chart-check clean
+.PHONY: help demo demo-down test build setup test-go test-cookbook fuzz e2e bench verify fmt-check vet lint generate generate-check tidy-check chart-check clean
