@@ -33,12 +33,35 @@ func (s *run) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old := recorded(s.obj.Status.Target).Name; old != "" && old != d.Name && left.Name != "" {
-		if err := s.Writer.Release(ctx, d.Owner, old, d.Retain); err != nil {
+	if recorded(s.obj.Status.Target).Name != d.Name && left.Name != "" {
+		if err := s.releaseBut(ctx, d.Name); err != nil {
 			return err
 		}
 	}
 	s.note(left)
+	return nil
+}
+
+// releaseBut gives up every Secret in which something is the object's but one: that of the name which the status
+// records, and those that an operator wrote which ended before it could record them. Only a spec that was changed can
+// have named others.
+func (s *run) releaseBut(ctx context.Context, keep string) error {
+	names := []string{recorded(s.obj.Status.Target).Name}
+	if s.obj.Generation > 1 {
+		strays, err := s.Writer.Strays(ctx, s.owner(), names[0])
+		if err != nil {
+			return err
+		}
+		names = append(names, strays...)
+	}
+	for _, name := range names {
+		if name == "" || name == keep {
+			continue
+		}
+		if err := s.Writer.Release(ctx, s.owner(), name, s.obj.Spec.WhenDeleted == v1alpha1.RetainTarget); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -74,15 +97,13 @@ func (s *run) shares() bool {
 	return s.obj.Shared() || t != nil && t.Mode == v1alpha1.SharedTarget
 }
 
-// release gives up the target of a deleted object.
+// release gives up the target of a deleted object, whatever its name was. The name of the spec comes last, because
+// the watch may not show yet what is ours in it.
 func (s *run) release(ctx context.Context) error {
-	retain := s.obj.Spec.WhenDeleted == v1alpha1.RetainTarget
-	if was := recorded(s.obj.Status.Target).Name; was != "" && was != s.obj.TargetName() {
-		if err := s.Writer.Release(ctx, s.owner(), was, retain); err != nil {
-			return err
-		}
+	if err := s.releaseBut(ctx, s.obj.TargetName()); err != nil {
+		return err
 	}
-	return s.Writer.Release(ctx, s.owner(), s.obj.TargetName(), retain)
+	return s.Writer.Release(ctx, s.owner(), s.obj.TargetName(), s.obj.Spec.WhenDeleted == v1alpha1.RetainTarget)
 }
 
 // desired is the target of an object, with what it is to hold.

@@ -38,6 +38,7 @@ type Plane struct {
 	assets  string
 	ca      *authority
 	address string // where nodes and pods reach the API server; empty: there are none
+	running map[string]running
 }
 
 var shared = sync.OnceValues(func() (*Plane, error) { return start(context.Background(), "") })
@@ -74,7 +75,7 @@ func start(ctx context.Context, address string) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{Dir: dir, assets: assets, address: address}
+	p := &Plane{Dir: dir, assets: assets, address: address, running: map[string]running{}}
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,4 +60,32 @@ func (p *Plane) ServiceAccountToken(ctx context.Context, namespace, name, audien
 		return "", errors.New("kubectl printed no token")
 	}
 	return token, nil
+}
+
+const (
+	apiServer   = "kube-apiserver"
+	controllers = "kube-controller-manager"
+)
+
+// Stop ends kube-apiserver and kube-controller-manager as a lost machine does; what was stored stays. It is for
+// tests that share the control plane with no other at that moment.
+func (p *Plane) Stop(tb testing.TB) {
+	tb.Helper()
+	for _, name := range []string{controllers, apiServer} {
+		r := p.running[name]
+		if err := syscall.Kill(-r.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			tb.Fatalf("end %s: %v", name, err)
+		}
+		_ = <-r.exited
+	}
+}
+
+// Restart starts them again at the same addresses and waits until they serve.
+func (p *Plane) Restart(tb testing.TB) {
+	tb.Helper()
+	for _, name := range []string{apiServer, controllers} {
+		if err := p.Launch(tb.Context(), p.running[name].Process); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

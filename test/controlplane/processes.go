@@ -33,6 +33,13 @@ type Process struct {
 // kubeletClient is who the API server is towards kubelets.
 const kubeletClient = "kube-apiserver-kubelet-client"
 
+// running is a process that was launched.
+type running struct {
+	Process
+	pid    int
+	exited <-chan error
+}
+
 func (p *Plane) etcd(client, peer string) Process {
 	return Process{Name: "etcd", Health: client + "/health", Args: []string{
 		"--data-dir=" + p.file("etcd"), "--unsafe-no-fsync", "--log-level=warn",
@@ -42,7 +49,7 @@ func (p *Plane) etcd(client, peer string) Process {
 }
 
 func (p *Plane) apiserver(etcd string, port int) Process {
-	return Process{Name: "kube-apiserver", Health: p.URL + "/readyz", cert: "admin", Args: append(p.reach(),
+	return Process{Name: apiServer, Health: p.URL + "/readyz", cert: "admin", Args: append(p.reach(),
 		"--etcd-servers="+etcd, "--secure-port="+strconv.Itoa(port), "--service-cluster-ip-range=10.96.0.0/16",
 		"--tls-cert-file="+p.file("apiserver.crt"), "--tls-private-key-file="+p.file("apiserver.key"),
 		"--client-ca-file="+p.file("ca.crt"), "--authorization-mode=Node,RBAC", "--allow-privileged=true",
@@ -66,7 +73,7 @@ func (p *Plane) reach() []string {
 
 func (p *Plane) controllers(port int) Process {
 	kc := p.file("system-kube-controller-manager.kubeconfig")
-	return Process{Name: "kube-controller-manager", Health: fmt.Sprintf("https://127.0.0.1:%d/healthz", port), Args: []string{
+	return Process{Name: controllers, Health: fmt.Sprintf("https://127.0.0.1:%d/healthz", port), Args: []string{
 		"--kubeconfig=" + kc, "--authentication-kubeconfig=" + kc, "--authorization-kubeconfig=" + kc,
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port), "--cert-dir=" + p.file("kcm"),
 		"--service-account-private-key-file=" + p.file("sa.key"), "--root-ca-file=" + p.file("ca.crt"),
@@ -77,8 +84,8 @@ func (p *Plane) controllers(port int) Process {
 // Launch starts a process and waits until it serves.
 func (p *Plane) Launch(ctx context.Context, s Process) error {
 	logPath := p.file(s.Name + ".log")
-	exited := make(chan error, 1)
-	go run(filepath.Join(cmp.Or(s.Dir, p.assets), s.Name), s.Args, logPath, exited)
+	pid, exited := make(chan int, 1), make(chan error, 1)
+	go run(filepath.Join(cmp.Or(s.Dir, p.assets), s.Name), s.Args, logPath, pid, exited)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	client, err := p.healthClient(s.cert)
@@ -95,6 +102,7 @@ func (p *Plane) Launch(ctx context.Context, s Process) error {
 			return fmt.Errorf("%s does not serve after %s\n%s", s.Name, startLimit, tail(logPath))
 		case <-tick.C:
 			if healthy(ctx, client, s.Health) {
+				p.running[s.Name] = running{Process: s, pid: <-pid, exited: exited}
 				return nil
 			}
 		}
@@ -103,7 +111,7 @@ func (p *Plane) Launch(ctx context.Context, s Process) error {
 
 // run keeps its thread, because the kernel kills the child when the thread that made it ends; so the
 // child outlives no test process, however that one ends.
-func run(path string, args []string, logPath string, exited chan<- error) {
+func run(path string, args []string, logPath string, pid chan<- int, exited chan<- error) {
 	runtime.LockOSThread()
 	log, err := os.Create(logPath)
 	if err != nil {
@@ -114,7 +122,12 @@ func run(path string, args []string, logPath string, exited chan<- error) {
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	exited <- errors.Join(cmd.Run(), errors.New("it should have gone on"))
+	if err := cmd.Start(); err != nil {
+		exited <- err
+		return
+	}
+	pid <- cmd.Process.Pid
+	exited <- errors.Join(cmd.Wait(), errors.New("it should have gone on"))
 }
 
 func (p *Plane) healthClient(cert string) (*http.Client, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -36,8 +37,9 @@ type Gate struct {
 	// URL is where the operator finds it.
 	URL string
 
-	server *httptest.Server
-	proxy  *httputil.ReverseProxy
+	server  *httptest.Server
+	proxy   *httputil.ReverseProxy
+	closing chan struct{}
 
 	mu    sync.Mutex
 	calls []Call
@@ -47,10 +49,12 @@ type Gate struct {
 
 // trap waits for one request.
 type trap struct {
-	match  func(Call) bool
-	after  bool
-	spring func()
-	sprung chan Call
+	match    func(Call) bool
+	after    bool
+	spring   func()        // nil: the request is held
+	released chan struct{} // until when it is held
+	passed   chan struct{} // when it is through
+	sprung   chan Call
 }
 
 // NewGate opens a gate in front of a server.
@@ -60,7 +64,7 @@ func NewGate(tb testing.TB, target string, via http.RoundTripper) *Gate {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := &Gate{proxy: &httputil.ReverseProxy{
+	g := &Gate{closing: make(chan struct{}), proxy: &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
 		Transport:     via,
 		FlushInterval: -1, // a watch shows each event at once
@@ -121,6 +125,7 @@ current-context: test
 }
 
 func (g *Gate) close() {
+	close(g.closing)
 	g.server.CloseClientConnections()
 	g.server.Close()
 }
@@ -167,10 +172,25 @@ func (g *Gate) Calls(match func(Call) bool) []Call {
 // it asks and before the operator learns of it. The request is never answered. The channel gets what was caught.
 func (g *Gate) Trap(after bool, match func(Call) bool, spring func()) <-chan Call {
 	t := &trap{match: match, after: after, spring: spring, sprung: make(chan Call, 1)}
+	g.set(t)
+	return t.sprung
+}
+
+// Hold keeps the next request that matches, or its answer on the way back, until release is called once, which waits
+// until the rest of the way is gone: so long can a network take. The channel gets what is held.
+func (g *Gate) Hold(after bool, match func(Call) bool) (held <-chan Call, release func()) {
+	t := &trap{match: match, after: after, released: make(chan struct{}), passed: make(chan struct{}), sprung: make(chan Call, 1)}
+	g.set(t)
+	return t.sprung, func() {
+		close(t.released)
+		<-t.passed
+	}
+}
+
+func (g *Gate) set(t *trap) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.trap = t
-	return t.sprung
 }
 
 // Disarm takes a trap away and tells whether nothing had fallen into it.
@@ -188,17 +208,40 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.Method = "WATCH"
 	}
 	t, shut := g.note(c)
-	if t != nil {
-		if t.after {
-			g.proxy.ServeHTTP(httptest.NewRecorder(), r)
-		}
+	switch {
+	case t != nil:
+		g.caught(t, c, w, r)
+	case shut:
+		panic(http.ErrAbortHandler)
+	default:
+		g.proxy.ServeHTTP(w, r)
+	}
+}
+
+// caught lets a trap do to a request what it was set for.
+func (g *Gate) caught(t *trap, c Call, w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	if t.after {
+		g.proxy.ServeHTTP(answer, r)
+	}
+	if t.spring != nil {
 		t.spring()
 		t.sprung <- c
-	}
-	if t != nil || shut {
 		panic(http.ErrAbortHandler)
 	}
-	g.proxy.ServeHTTP(w, r)
+	defer close(t.passed)
+	t.sprung <- c
+	select {
+	case <-t.released:
+	case <-g.closing:
+	}
+	if !t.after {
+		g.proxy.ServeHTTP(w, r)
+		return
+	}
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	_, _ = answer.Body.WriteTo(w) // who asked may be gone
 }
 
 func (g *Gate) note(c Call) (*trap, bool) {

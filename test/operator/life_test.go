@@ -3,9 +3,11 @@ package operator_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,12 +22,26 @@ import (
 // life is a ServiceAccount, a VaultPolicy and a VaultSecret, with names of their own, from their making to their end.
 type life struct {
 	*world
+	course
 	name    string
 	grant   *v1alpha1.VaultPolicy
 	target  v1alpha1.SecretTarget
 	partner string // whom the policy lets besides the ServiceAccount
 	version int    // the newest in the vault
+	user    *appsv1.Deployment
 }
+
+// course is what happens in a life.
+type course struct {
+	kind   string
+	phases []phase
+}
+
+const (
+	kindAlone   = "alone"   // the target is Exclusive
+	kindShared  = "shared"  // both Secrets were there before, and hold a key of somebody else
+	kindRestart = "restart" // a Deployment has to be restarted
+)
 
 // phase is one thing that somebody does in a life, and what the operator makes of it.
 type phase struct {
@@ -34,28 +50,52 @@ type phase struct {
 	begin   func(*life)
 	end     func(*life) // waits until all is right
 	cold    bool        // begin launches the operator
+	policy  bool        // it is about the policy
+	quiet   bool        // nobody is killed
 }
 
-func phases() []phase {
-	return []phase{
-		{name: "a policy is made", arrange: (*life).arrive, begin: (*life).permit, end: (*life).permitted},
-		{name: "an object is made", begin: (*life).ask, end: (*life).served},
-		{name: "the secret changes", begin: (*life).write, end: (*life).served},
-		{name: "the operator starts after a change", arrange: (*life).changeUnseen, begin: func(l *life) { l.operator.Launch() }, end: (*life).served, cold: true},
-		{name: "the policy changes", begin: (*life).permitOther, end: (*life).permitted},
-		{name: "the target is renamed", begin: func(l *life) { l.retarget(v1alpha1.SecretTarget{Name: l.name + "-renamed"}) }, end: (*life).served},
-		{name: "the target's type changes", begin: func(l *life) {
-			l.retarget(v1alpha1.SecretTarget{Name: l.name + "-renamed", Type: "kubernetes.io/basic-auth"})
-		}, end: (*life).served},
-		{name: "the object is deleted", begin: (*life).leave, end: (*life).left},
-		{name: "the policy is deleted", begin: func(l *life) { l.remove(l.grant) }, end: (*life).forbidden},
+func courses() []course {
+	made := phase{name: "an object is made", begin: (*life).ask, end: (*life).served}
+	changed := phase{name: "the secret changes", begin: (*life).write, end: (*life).served}
+	renamed := phase{name: "the target is renamed", begin: (*life).rename, end: (*life).served}
+	allowed := phase{name: "a policy is made", arrange: (*life).arrive, begin: (*life).permit, end: (*life).permitted, policy: true}
+	deleted := phase{name: "the object is deleted", begin: (*life).leave, end: (*life).left}
+	forbidden := phase{name: "the policy is deleted", begin: func(l *life) { l.remove(l.grant) }, end: (*life).forbidden, policy: true}
+	quietly := func(p phase) phase {
+		p.quiet = true
+		return p
 	}
+	return []course{
+		{kindAlone, []phase{
+			allowed, made, changed,
+			{name: "the operator starts after a change", arrange: (*life).changeUnseen, begin: func(l *life) { l.operator.Launch() }, end: (*life).served, cold: true},
+			{name: "the policy changes", begin: (*life).permitOther, end: (*life).permitted, policy: true},
+			renamed,
+			{name: "the target's type changes", begin: (*life).retype, end: (*life).served},
+			quietly(deleted), // the garbage collector does it all
+			forbidden,
+		}},
+		{kindShared, []phase{quietly(allowed), made, changed, renamed, deleted, quietly(forbidden)}},
+		{kindRestart, []phase{quietly(allowed), quietly(made), changed, quietly(deleted), quietly(forbidden)}},
+	}
+}
+
+func (w *world) life(c course, name string) *life {
+	return &life{world: w, course: c, name: c.kind + "-" + name}
 }
 
 func (l *life) arrive() {
 	l.Helper()
 	l.account(l.ns, l.name)
 	l.target = v1alpha1.SecretTarget{Name: l.name}
+	switch l.kind {
+	case kindShared:
+		l.target.Mode = v1alpha1.SharedTarget
+		l.theirs(l.name, map[string]string{"theirs": "x"})
+		l.theirs(l.name+"-renamed", map[string]string{"theirs": "x"})
+	case kindRestart:
+		l.user = l.deploy(l.name, byEnv(l.name))
+	}
 	l.write()
 }
 
@@ -115,50 +155,82 @@ func (l *life) permitted() {
 
 func (l *life) ask() {
 	l.Helper()
-	l.create(l.name, l.path(l.name), func(s *v1alpha1.VaultSecretSpec) { s.ServiceAccountName, s.Target = l.name, &l.target })
-}
-
-func (l *life) retarget(t v1alpha1.SecretTarget) {
-	l.Helper()
-	l.target = t
-	l.change(l.name, target(t))
-}
-
-// served waits until the target holds the newest version, is the only Secret of the object, and the status knows.
-func (l *life) served() {
-	l.Helper()
-	kind := cmp.Or(l.target.Type, string(corev1.SecretTypeOpaque))
-	want := fmt.Sprintf("%s %s password=value-of-%s-%s-%d username=u, version %d, True/Synced", l.target.Name, kind, l.ns, l.name, l.version, l.version)
-	l.until("Secrets of "+l.name, want, func() string {
-		v := l.get(l.name)
-		var out []string
-		for _, s := range l.owned(v) {
-			out = append(out, fmt.Sprintf("%s %s %s", s.Name, s.Type, content(&s)))
-			if t := v.Status.Target; t == nil || t.UID != string(s.UID) || t.ResourceVersion != s.ResourceVersion {
-				out = append(out, "which the status does not know")
-			}
+	l.create(l.name, l.path(l.name), func(s *v1alpha1.VaultSecretSpec) {
+		s.ServiceAccountName, s.Target = l.name, &l.target
+		if l.kind == kindRestart {
+			restarting(brief)(s)
 		}
-		if v.Status.ObservedGeneration != v.Generation || len(v.Status.Synced) != 1 {
-			return strings.Join(out, ", ") + ", status of before"
-		}
-		return fmt.Sprintf("%s, version %d, %s", strings.Join(out, ", "), v.Status.Synced[0].Version, ready(v))
 	})
 }
 
-// owned is every Secret that a VaultSecret owns, whatever its name.
-func (w *world) owned(v *v1alpha1.VaultSecret) []corev1.Secret {
-	w.Helper()
-	l := &corev1.SecretList{}
-	if err := w.kube.List(w.Context(), l, kube.InNamespace(v.Namespace), kube.HasLabels{v1alpha1.LabelManaged}); err != nil {
-		w.Fatal(err)
-	}
-	var out []corev1.Secret
-	for _, s := range l.Items {
-		if metav1.IsControlledBy(&s, v) {
-			out = append(out, s)
+func (l *life) rename() {
+	l.Helper()
+	l.target.Name += "-renamed"
+	l.change(l.name, target(l.target))
+}
+
+func (l *life) retype() {
+	l.Helper()
+	l.target.Type = "kubernetes.io/basic-auth"
+	l.change(l.name, target(l.target))
+}
+
+// served waits until the target holds the newest version, no other Secret holds anything of it, the status knows, and
+// the consumer was restarted once for each version but the first.
+func (l *life) served() {
+	l.Helper()
+	l.until("Secrets of "+l.name, l.due(), func() string {
+		v := l.get(l.name)
+		secrets, known := l.secrets(), ""
+		for _, s := range secrets {
+			t := v.Status.Target // of a Shared one, what others write is nothing to write down
+			if t != nil && t.Name == s.Name && t.UID == string(s.UID) && (l.kind == kindShared || t.ResourceVersion == s.ResourceVersion) {
+				known = s.Name
+			}
 		}
+		if v.Status.ObservedGeneration != v.Generation || len(v.Status.Synced) != 1 {
+			return shown(secrets) + ", status of before"
+		}
+		return fmt.Sprintf("%s, of which the status knows %s as version %d, %s", shown(secrets), known, v.Status.Synced[0].Version, ready(v))
+	})
+	if l.kind == kindRestart {
+		l.are(l.version, l.user)
 	}
-	return out
+}
+
+// due is what served waits for.
+func (l *life) due() string {
+	mine := fmt.Sprintf("password=value-of-%s-%s-%d", l.ns, l.name, l.version)
+	all := map[string]string{l.target.Name: mine + " username=u"}
+	if l.kind == kindShared {
+		all = map[string]string{l.name: "theirs=x", l.name + "-renamed": "theirs=x"}
+		all[l.target.Name] = mine + " theirs=x username=u"
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		managed := name == l.target.Name
+		out = append(out, fmt.Sprintf("%s %s managed %t: %s", name, cmp.Or(l.target.Type, string(corev1.SecretTypeOpaque)), managed, all[name]))
+	}
+	return fmt.Sprintf("%s, of which the status knows %s as version %d, True/Synced", strings.Join(out, ", "), l.target.Name, l.version)
+}
+
+// secrets are those of a life, whatever their name; names of lives are no beginnings of each other.
+func (l *life) secrets() []corev1.Secret {
+	l.Helper()
+	all := &corev1.SecretList{}
+	if err := l.kube.List(l.Context(), all, kube.InNamespace(l.ns)); err != nil {
+		l.Fatal(err)
+	}
+	return slices.DeleteFunc(all.Items, func(s corev1.Secret) bool { return !strings.HasPrefix(s.Name, l.name) })
+}
+
+func shown(all []corev1.Secret) string {
+	var out []string
+	for _, s := range all {
+		out = append(out, fmt.Sprintf("%s %s managed %t: %s", s.Name, s.Type, s.Labels[v1alpha1.LabelManaged] != "", content(&s)))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
 }
 
 func (l *life) leave() {
@@ -169,6 +241,10 @@ func (l *life) leave() {
 func (l *life) left() {
 	l.Helper()
 	l.ended(&v1alpha1.VaultSecret{}, l.key(l.name))
+	if l.kind == kindShared {
+		want := l.name + " Opaque managed false: theirs=x, " + l.name + "-renamed Opaque managed false: theirs=x"
+		l.until("Secrets of "+l.name, want, func() string { return shown(l.secrets()) })
+	}
 }
 
 // ended waits until an object is gone.
@@ -201,19 +277,29 @@ func (w *world) nothingOwned(ns string) {
 		if err := w.kube.List(w.Context(), secrets, kube.InNamespace(ns), kube.HasLabels{v1alpha1.LabelManaged}); err != nil {
 			return err.Error()
 		}
-		policies, err := w.admin.Policies.List(w.Context(), client.PolicyFilter{Owner: "k8s:home/VaultPolicy", IncludeInactive: true})
-		if err != nil {
-			return err.Error()
-		}
 		var left []string
 		for _, s := range secrets.Items {
 			left = append(left, "Secret "+s.Name)
 		}
-		for _, p := range policies.Policies {
-			left = append(left, "policy "+p.Name)
-		}
-		return strings.Join(left, ", ")
+		return strings.Join(left, ", ") + w.ownedInVault()
 	})
+}
+
+// ownedInVault is every policy that the vault holds for VaultPolicies of this cluster, with whom it is bound to.
+func (w *world) ownedInVault() string {
+	l, err := w.admin.Policies.List(w.Context(), client.PolicyFilter{Owner: "k8s:home/VaultPolicy", IncludeInactive: true})
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for _, p := range l.Policies {
+		bound, err := w.admin.Policies.Bindings(w.Context(), p.ID)
+		if err != nil {
+			return err.Error()
+		}
+		out = append(out, p.Name+" "+identities(bound.Bindings))
+	}
+	return strings.Join(out, ", ")
 }
 
 // subscriptions counts the operator's in the vault.

@@ -168,11 +168,29 @@ func (p *Process) signal(sig syscall.Signal) {
 	if p.command == nil {
 		return
 	}
+	p.send(sig)
+	<-p.exited
+	p.command = nil
+}
+
+// Pause stops the operator where it is, as a node that is out of breath does, until Resume.
+func (p *Process) Pause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.send(syscall.SIGSTOP)
+}
+
+// Resume ends Pause.
+func (p *Process) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.send(syscall.SIGCONT)
+}
+
+func (p *Process) send(sig syscall.Signal) {
 	if err := syscall.Kill(-p.command.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		p.tb.Errorf("signal scaivault-operator: %v", err)
 	}
-	<-p.exited
-	p.command = nil
 }
 
 // Running tells whether it was started and has neither been ended nor ended by itself.

@@ -22,7 +22,13 @@ import (
 // until waits until got gives want, and fails after soon with what it gave last.
 func (w *world) until(what, want string, got func() string) {
 	w.Helper()
-	limit := time.Now().Add(soon)
+	w.within(soon, what, want, got)
+}
+
+// within is until with another patience.
+func (w *world) within(patience time.Duration, what, want string, got func() string) {
+	w.Helper()
+	limit := time.Now().Add(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -31,7 +37,7 @@ func (w *world) until(what, want string, got func() string) {
 			return
 		}
 		if time.Now().After(limit) {
-			w.Fatalf("%s: %q after %s, want %q", what, last, soon, want)
+			w.Fatalf("%s: %q after %s, want %q", what, last, patience, want)
 		}
 		<-tick.C
 	}

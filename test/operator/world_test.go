@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +54,7 @@ type world struct {
 	mu         sync.Mutex
 	namespaces []string
 	values     []string // what no status, event or log may hold
+	logs       []string // of all operators
 }
 
 // newWorld makes a world; start runs the operator. When the test ends, every object must be in order and no
@@ -80,7 +80,7 @@ func newWorld(t *testing.T) *world {
 	w.vault = vault.New(t, "--kubernetes-auth", "--kubeconfig", server, "--operator-service-account", operator.Namespace+"/"+operator.Account)
 	w.vault.Start()
 	w.admin = w.vault.Client()
-	w.prepareOperator()
+	w.operator, w.api, w.wire = w.another()
 	w.ns = w.namespace("app", nil)
 	t.Cleanup(w.finish)
 	return w
@@ -94,17 +94,19 @@ func running(t *testing.T) *world {
 	return w
 }
 
-// prepareOperator makes the operator with the rights that its ServiceAccount has, so that a missing one fails.
-func (w *world) prepareOperator() {
+// another makes an operator that is not started, with the rights that its ServiceAccount has, so that a missing one
+// fails, and with connections of its own to API server and vault.
+func (w *world) another() (p *operator.Process, api, wire *operator.Gate) {
 	w.Helper()
 	token, err := w.plane.ServiceAccountToken(w.Context(), operator.Namespace, operator.Account, apiAudience)
 	if err != nil {
 		w.Fatal(err)
 	}
-	var kubeconfig string
-	w.api, kubeconfig = operator.NewAPIGate(w, w.plane, token)
-	w.wire = operator.NewVaultGate(w, w.vault.URL)
-	w.operator = operator.New(w, kubeconfig, w.wire.URL)
+	api, kubeconfig := operator.NewAPIGate(w, w.plane, token)
+	wire = operator.NewVaultGate(w, w.vault.URL)
+	p = operator.New(w, kubeconfig, wire.URL)
+	w.logs = append(w.logs, p.Log)
+	return p, api, wire
 }
 
 // forgetPin removes what the operator of another test pinned: every test has a vault of its own.
@@ -322,12 +324,12 @@ func (w *world) leaks(ctx context.Context) {
 		}
 		shown["a status or an event of "+ns] = out
 	}
-	for _, file := range []string{w.vault.Log, w.operator.Log} {
+	for _, file := range append(w.logs, w.vault.Log) {
 		raw, err := os.ReadFile(file)
 		if err != nil && !os.IsNotExist(err) {
 			w.Error(err)
 		}
-		shown[filepath.Base(file)] = string(raw)
+		shown[file] = string(raw)
 	}
 	for where, all := range shown {
 		for _, v := range w.values {

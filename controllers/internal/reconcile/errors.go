@@ -2,7 +2,10 @@ package reconcile
 
 import (
 	"errors"
+	"net/url"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // stop is an error that ends a run with a known reason.
@@ -64,6 +67,13 @@ func IsStalled(err error) bool {
 func HasKind(err error) bool {
 	var a *again
 	return errors.As(err, &a) || ReasonOf(err) != ""
+}
+
+// noAnswer tells whether err, of no kind yet, says that the API server could not be reached.
+func noAnswer(err error) bool {
+	var status apierrors.APIStatus
+	var unanswered *url.Error
+	return err != nil && !HasKind(err) && !errors.As(err, &status) && errors.As(err, &unanswered)
 }
 
 // ReasonOf returns the reason that err carries, "" if none.

@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 )
@@ -32,6 +33,9 @@ const (
 	staleRetry = 50 * time.Millisecond
 	// cacheRetry is the pause until the cache shows our own last write.
 	cacheRetry = 10 * time.Millisecond
+	// absentRetry is the least pause after the API server could not be reached. A back-off would have grown while it
+	// was away, and go on when it is back, of which nothing tells. Most runs end at the guard until then.
+	absentRetry = 2 * time.Second
 	// refreshSpread spreads the refreshes of objects that were made together.
 	refreshSpread = 0.1
 )
@@ -115,6 +119,15 @@ func Registered[C prometheus.Collector](r prometheus.Registerer, c C) (C, error)
 
 // Run reads the object into obj and does what plan says.
 func (r *Runner) Run(ctx context.Context, req ctrl.Request, obj Object, plan Plan) (ctrl.Result, error) {
+	result, err := r.run(ctx, req, obj, plan)
+	if noAnswer(err) {
+		log.FromContext(ctx).V(1).Info("the API server does not answer", "cause", err.Error())
+		return ctrl.Result{RequeueAfter: wait.Jitter(absentRetry, 1)}, nil
+	}
+	return result, err
+}
+
+func (r *Runner) run(ctx context.Context, req ctrl.Request, obj Object, plan Plan) (ctrl.Result, error) {
 	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.gone(req, plan)

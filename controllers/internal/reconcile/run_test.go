@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,28 @@ func TestOutcomes(t *testing.T) {
 			}
 			if res.RequeueAfter < c.after || res.RequeueAfter > c.after+c.after/10 {
 				t.Errorf("again after %s, want %s", res.RequeueAfter, c.after)
+			}
+		})
+	}
+}
+
+// An API server that cannot be reached is tried again soon, however long it has been away, and by no back-off.
+func TestAPIServerAway(t *testing.T) {
+	refused := &url.Error{Op: "Get", URL: "https://x", Err: errors.New("connection refused")}
+	for name, c := range map[string]struct {
+		err  error
+		soon bool
+	}{
+		"away":           {fmt.Errorf("read which vault is pinned: %w", refused), true},
+		"vault away":     {Retrying(v1alpha1.ReasonVaultUnavailable, refused), false},
+		"it answers 500": {apierrors.NewInternalError(errors.New("x")), false},
+		"something else": {errors.New("x"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, sample())
+			_, res, err := b.run(t, Plan{Steps: []Step{func(context.Context) error { return c.err }}})
+			if soon := err == nil && res.RequeueAfter >= absentRetry && res.RequeueAfter <= 2*absentRetry; soon != c.soon {
+				t.Errorf("%+v, %v", res, err)
 			}
 		})
 	}

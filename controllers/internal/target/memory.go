@@ -15,6 +15,7 @@ import (
 type Memory struct {
 	mu     sync.Mutex
 	last   map[types.UID]State
+	met    map[types.UID]State // what a write of ours failed on: not ours, and newer than what the watch shows
 	flying map[types.UID]*flight
 }
 
@@ -26,7 +27,7 @@ type flight struct {
 
 // NewMemory makes an empty Memory.
 func NewMemory() *Memory {
-	return &Memory{last: map[types.UID]State{}, flying: map[types.UID]*flight{}}
+	return &Memory{last: map[types.UID]State{}, met: map[types.UID]State{}, flying: map[types.UID]*flight{}}
 }
 
 // begin notes that a write is under way. An owner has one at a time.
@@ -43,13 +44,28 @@ func (m *Memory) end(o Owner, left State) bool {
 	f := m.flying[o.UID]
 	delete(m.flying, o.UID)
 	if f.gone != "" && f.gone == left.UID {
-		delete(m.last, o.UID)
+		m.drop(o.UID)
 		return true
 	}
 	return f.seen.Name == left.Name && newer(f.seen.ResourceVersion, left.ResourceVersion)
 }
 
+// of is the newest state known of an owner's target, zero if none.
 func (m *Memory) of(o Owner, name string) State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	newest := m.last[o.UID]
+	if met := m.met[o.UID]; newer(met.ResourceVersion, newest.ResourceVersion) {
+		newest = met
+	}
+	if newest.Name != name {
+		return State{}
+	}
+	return newest
+}
+
+// own is what our own last write left of the target, zero if there was none.
+func (m *Memory) own(o Owner, name string) State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.last[o.UID]; s.Name == name {
@@ -67,14 +83,28 @@ func (m *Memory) put(o Owner, s *corev1.Secret) State {
 func (m *Memory) set(o Owner, s State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	delete(m.met, o.UID)
 	m.last[o.UID] = s
+}
+
+// meet replaces all that is known by a state that somebody else left.
+func (m *Memory) meet(o Owner, s State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.last, o.UID)
+	m.met[o.UID] = s
 }
 
 // Forget drops what is known of an owner's target.
 func (m *Memory) Forget(o Owner) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.last, o.UID)
+	m.drop(o.UID)
+}
+
+func (m *Memory) drop(owner types.UID) {
+	delete(m.last, owner)
+	delete(m.met, owner)
 }
 
 // Gone tells that a Secret was deleted, and returns whether its owner has to look: what we remember of it would
@@ -86,8 +116,8 @@ func (m *Memory) Gone(o Owner, uid types.UID) bool {
 		f.gone = uid
 		return false
 	}
-	if m.last[o.UID].UID == uid {
-		delete(m.last, o.UID)
+	if m.last[o.UID].UID == uid || m.met[o.UID].UID == uid {
+		m.drop(o.UID)
 	}
 	return true
 }
@@ -98,7 +128,7 @@ func (m *Memory) Drifted(o Owner, recorded State, seen metav1.Object) bool {
 	if m.deferred(o, seen) {
 		return false
 	}
-	last := m.of(o, seen.GetName())
+	last := m.own(o, seen.GetName())
 	if last.UID == seen.GetUID() && !newer(seen.GetResourceVersion(), last.ResourceVersion) {
 		return false
 	}

@@ -3,6 +3,7 @@ package target
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -16,6 +17,10 @@ import (
 // refused turns the API server's refusal of a Secret into an error of our own words: its text may quote
 // what was sent, and what was sent are values. Names of fields are kept.
 func refused(d Desired, err error) error {
+	var unanswered *url.Error
+	if errors.As(err, &unanswered) { // it names an address and a cause, and nothing that was sent
+		return fmt.Errorf("write Secret %s: %w", d.Name, unanswered)
+	}
 	own := fmt.Errorf("the API server refused Secret %s: %s%s", d.Name, reasonOf(err), fields(err))
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):

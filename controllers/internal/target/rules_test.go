@@ -166,4 +166,12 @@ func TestDrifted(t *testing.T) {
 	check(false, "another Secret went", m, recorded, "20")
 	m.Gone(self, "s1")
 	check(true, "forgotten", m, recorded, "20")
+	m.set(self, State{Name: "db", UID: "s1", ResourceVersion: "20"})
+	m.meet(self, State{Name: "db", UID: "s1", ResourceVersion: "30"})
+	check(true, "what a write of ours failed on is somebody else's", m, recorded, "30")
+	if at := m.of(self, "db"); at.ResourceVersion != "30" {
+		t.Errorf("the next write starts from %+v", at)
+	}
+	m.set(self, State{Name: "db", UID: "s1", ResourceVersion: "40"})
+	check(false, "until we wrote", m, recorded, "40")
 }

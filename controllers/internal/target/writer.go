@@ -175,7 +175,7 @@ func (w *Writer) outdated(ctx context.Context, d Desired) error {
 	}
 	w.Memory.Forget(d.Owner)
 	if m != nil && stand(m, d.Owner) != foreign {
-		w.Memory.set(d.Owner, stateOf(m))
+		w.Memory.meet(d.Owner, stateOf(m))
 	}
 	return reconcile.Again(errors.New("the Secret changed since it was read"))
 }
