@@ -71,7 +71,7 @@ func (p *process) fillSecret(dir string, from *corev1.SecretVolumeSource, s *cor
 			continue
 		}
 		if !ok {
-			return false, fmt.Errorf("Secret %s has no key %s", s.Name, key) //nolint:staticcheck // Secret is the kind
+			return false, fmt.Errorf("Secret %s has no key %s", s.Name, key)
 		}
 		if err := write(filepath.Join(dir, path), value); err != nil {
 			return false, err

@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -125,7 +126,7 @@ func (w *world) tokens(ns string) {
 	w.node.until("another audience is refused", func() error {
 		out, err := w.plane.Kubectl(w.Context(), "-n", ns, "create", "token", "app", "--audience", "other", "--duration", "10m", "--as", as)
 		if err == nil || !strings.Contains(out, "audience scaivault only") {
-			return fmt.Errorf("got %v", err)
+			return errors.New("got " + fmt.Sprint(err))
 		}
 		return nil
 	})
@@ -148,7 +149,7 @@ func (w *world) admission() {
 			Rules: []v1alpha1.PolicyRule{{Paths: []v1alpha1.PathPattern{"a/b**"}, Permissions: []v1alpha1.Permission{"read"}}},
 		}}, kube.DryRunAll)
 		if !apierrors.IsInvalid(err) {
-			return fmt.Errorf("got %v", err)
+			return errors.New("got " + fmt.Sprint(err))
 		}
 		return nil
 	})

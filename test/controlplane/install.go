@@ -76,7 +76,7 @@ func (p *Plane) Stop(tb testing.TB) {
 		if err := syscall.Kill(-r.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			tb.Fatalf("end %s: %v", name, err)
 		}
-		_ = <-r.exited
+		tb.Log(name, "was stopped:", <-r.exited)
 	}
 }
 
