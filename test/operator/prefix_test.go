@@ -61,8 +61,9 @@ func TestPrefix(t *testing.T) {
 	w.promised("a deleted secret → no keys", start, secrets.await("the keys' end", contains("all", "db_url=u2 eu.web_key=w1")))
 	w.holds("text", "list=db;eu.web;u2")
 	w.synced("all", "text")
+	w.until("the status after the Secret", "2", func() string { return fmt.Sprint(w.get("all").Status.SyncedCount) })
 	st := w.get("all").Status
-	if st.SyncedCount != 2 || len(st.Synced) != 2 || st.Synced[0].Path != prefix+"db" || st.Synced[0].Version != 2 || st.Synced[1].Source != "all" {
+	if len(st.Synced) != 2 || st.Synced[0].Path != prefix+"db" || st.Synced[0].Version != 2 || st.Synced[1].Source != "all" {
 		t.Errorf("status %+v", st.Synced)
 	}
 

@@ -221,8 +221,9 @@ func TestSharedNamespaceEnds(t *testing.T) {
 	w.put(w.path("a"), map[string]any{"a": "1"})
 	w.allowed()
 	w.create("a", w.path("a"), sharing("app"))
+	w.synced("a") // has the key before the other one asks
 	w.create("b", w.path("a"), sharing("app"))
-	w.synced("a")
+	w.is("b", "False/Conflict")
 	w.applies("argocd", "app", "c=theirs")
 	w.kubectl("delete", "namespace", w.ns, "--wait=false")
 	w.until("the namespace", "gone", func() string {
