@@ -34,6 +34,11 @@ build: ## build bin/scaivault, bin/scaivault-server, bin/scaivault-operator, bin
 	  echo "built bin/$$b in $$((SECONDS - start)) s"; done
 	@ln -sf kubectl-scaivault bin/kubectl_complete-scaivault
 
+## the install in a cluster
+
+undeploy: ## free everything the operator holds, then remove the install; the namespace with root key and data stays
+	@hack/undeploy.sh
+
 ## testing
 
 setup: ## install packages and build the control plane that the tests and the demo use
@@ -91,4 +96,4 @@ chart-check: ## the Helm chart renders to what config/default is
 clean: ## remove what builds leave in the tree
 	@rm -rf bin .demo
 
-.PHONY: help demo demo-down test build setup test-go test-cookbook fuzz e2e bench verify fmt-check vet lint generate generate-check tidy-check chart-check clean
+.PHONY: help demo demo-down test build undeploy setup test-go test-cookbook fuzz e2e bench verify fmt-check vet lint generate generate-check tidy-check chart-check clean

@@ -112,22 +112,22 @@ var _ vault.Sink = (*Sink)(nil)
 // Secret does not concern policies.
 func (s *Sink) Secret(context.Context, string) {}
 
-// Policies queues the objects whose policies somebody changed, and at once every object that is not well, because
-// what changed may be what it waits for.
+// Policies queues the objects whose policies somebody changed, and those that are not well: what they wait for may
+// have happened.
 func (s *Sink) Policies(ctx context.Context, owners []string) {
+	for _, o := range owners {
+		rest, ours := strings.CutPrefix(o, ownerPrefix(s.Cluster)+"//")
+		if name, _, ok := strings.Cut(rest, "/"); ours && ok {
+			s.Inbox.Add(ctx, reconcile.RefreshPriority, echoCalm, request(name))
+		}
+	}
 	objs, err := list(ctx, s.Cached)
 	if err != nil {
 		return // the cache ends with the process
 	}
 	for i := range objs {
-		if !reconcile.Applied(&objs[i]) {
+		if !reconcile.Applied(&objs[i]) && objs[i].DeletionTimestamp == nil {
 			s.Inbox.Add(ctx, reconcile.ChangePriority, 0, request(objs[i].Name))
-		}
-	}
-	for _, o := range owners {
-		rest, ours := strings.CutPrefix(o, ownerPrefix(s.Cluster)+"//")
-		if name, _, ok := strings.Cut(rest, "/"); ours && ok {
-			s.Inbox.Add(ctx, reconcile.RefreshPriority, echoCalm, request(name))
 		}
 	}
 }

@@ -23,11 +23,11 @@ type TrustRuleWrite struct {
 	Namespace      string   `json:"namespace,omitempty"`
 	ServiceAccount string   `json:"service_account,omitempty"`
 	Identity       string   `json:"identity,omitempty"` // default sa:{namespace}:{name}, or sa:{cluster}:{namespace}:{name} for other clusters
-	Scopes         []string `json:"scopes,omitempty"`   // default secrets:read secrets:list secrets:rotate pki:issue dynamic:generate
+	Scopes         []string `json:"scopes,omitzero"`    // left out: secrets:read secrets:list secrets:rotate pki:issue dynamic:generate
 	Life           string   `json:"life,omitempty"`     // default 10m, from 1m to 1h
 }
 
-// TrustRulePatch is the body of PATCH /v1/auth/trust-rules/{id}: only the fields given change. A field that is
+// TrustRulePatch is the body of PATCH /v1/auth/trust-rules/{id}: only the fields given change. A text that is
 // given empty takes its default.
 type TrustRulePatch struct {
 	Name           *string   `json:"name,omitempty"`

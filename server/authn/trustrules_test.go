@@ -85,9 +85,12 @@ func TestTrustRulesRefuse(t *testing.T) {
 		wantCode(t, create(admin(), vaultapi.TrustRuleWrite{Name: "x", Cluster: "edge", Namespace: "billing", ServiceAccount: "app", Identity: "sa:billing-prod"}), fault.CodeTrustRuleExists)
 		wantCode(t, create(elsewhere, vaultapi.TrustRuleWrite{Name: "mine"}), fault.CodeTrustRuleExists) // these workloads are another tenant's
 		wantCode(t, create(admin(), vaultapi.TrustRuleWrite{Name: "x", Life: "soon"}), fault.CodeInvalidDuration)
+		wantCode(t, create(admin(), vaultapi.TrustRuleWrite{Name: "x", Scopes: []string{}}), fault.CodeValidation)
+		_, err := f.PatchTrustRule(ctx, admin(), "billing", vaultapi.TrustRulePatch{Scopes: &[]string{}})
+		wantCode(t, err, fault.CodeValidation)
 		wantCode(t, create(guard.Caller{Tenant: guard.DefaultTenant, Scopes: []string{"policies:write"}}, vaultapi.TrustRuleWrite{Name: "x"}), fault.CodeInsufficientScope)
 		// A rule of another tenant does not exist, nor does its place in a list.
-		_, err := f.TrustRule(ctx, elsewhere, "billing")
+		_, err = f.TrustRule(ctx, elsewhere, "billing")
 		wantCode(t, err, fault.CodeTrustRuleNotFound)
 		_, err = f.ReplaceTrustRule(ctx, elsewhere, "billing", vaultapi.TrustRuleWrite{Name: "billing"})
 		wantCode(t, err, fault.CodeTrustRuleNotFound)

@@ -38,6 +38,9 @@ func (r TrustRule) written(w vaultapi.TrustRuleWrite) (TrustRule, error) {
 	if err != nil {
 		return TrustRule{}, err
 	}
+	if w.Scopes != nil && len(w.Scopes) == 0 { // who gives none must not get all that are usual
+		return TrustRule{}, fault.Validation(map[string]string{"scopes": "at least one; leave it out for those that a workload needs"})
+	}
 	r.Name, r.Cluster, r.Namespace, r.ServiceAccount = w.Name, w.Cluster, w.Namespace, w.ServiceAccount
 	r.Identity, r.Scopes, r.Life = w.Identity, distinct(w.Scopes), life
 	r = r.withDefaults()

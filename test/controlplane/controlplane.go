@@ -32,6 +32,8 @@ type Plane struct {
 	URL string
 	// Kubeconfig is the path of a file with the rights of cluster-admin.
 	Kubeconfig string
+	// Issuer of its ServiceAccounts' tokens.
+	Issuer string
 	// Config is the same for Go clients; client-side rate limits are off.
 	Config *rest.Config
 
@@ -41,7 +43,10 @@ type Plane struct {
 	running map[string]running
 }
 
-var shared = sync.OnceValues(func() (*Plane, error) { return start(context.Background(), "") })
+// homeIssuer is the issuer of the tokens of every cluster but the second one.
+const homeIssuer = "https://kubernetes.default.svc.cluster.local"
+
+var shared = sync.OnceValues(func() (*Plane, error) { return start(context.Background(), &Plane{Issuer: homeIssuer}, "") })
 
 // Start returns the control plane of this test process, starting it at the first call.
 func Start(tb testing.TB) *Plane {
@@ -58,7 +63,9 @@ func Up() (*Plane, error) { return shared() }
 
 // UpWithNodes starts another control plane, for nodes: its API server serves on address too (an IPv4 address of
 // this machine that is not loopback), where kubelets and pods reach it, and it may talk to kubelets.
-func UpWithNodes(ctx context.Context, address string) (*Plane, error) { return start(ctx, address) }
+func UpWithNodes(ctx context.Context, address string) (*Plane, error) {
+	return start(ctx, &Plane{Issuer: homeIssuer, address: address}, "")
+}
 
 // Root is the root directory of the repository.
 func Root() string {
@@ -66,23 +73,23 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-func start(ctx context.Context, address string) (*Plane, error) {
-	assets, err := Assets(ctx)
-	if err != nil {
+// start runs a control plane as p says; name tells its directory from that of another one of this process.
+func start(ctx context.Context, p *Plane, name string) (*Plane, error) {
+	var err error
+	if p.assets, err = Assets(ctx); err != nil {
 		return nil, err
 	}
-	dir, err := newDir()
-	if err != nil {
+	if p.Dir, err = newDir(name); err != nil {
 		return nil, err
 	}
-	p := &Plane{Dir: dir, assets: assets, address: address, running: map[string]running{}}
+	p.running = map[string]running{}
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
 	p.URL = fmt.Sprintf("https://127.0.0.1:%d", ports[2])
 	if err := p.prepare(); err != nil {
-		return nil, fmt.Errorf("prepare %s: %w", dir, err)
+		return nil, fmt.Errorf("prepare %s: %w", p.Dir, err)
 	}
 	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	for _, s := range []Process{

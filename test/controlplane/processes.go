@@ -53,7 +53,7 @@ func (p *Plane) apiserver(etcd string, port int) Process {
 		"--etcd-servers="+etcd, "--secure-port="+strconv.Itoa(port), "--service-cluster-ip-range=10.96.0.0/16",
 		"--tls-cert-file="+p.file("apiserver.crt"), "--tls-private-key-file="+p.file("apiserver.key"),
 		"--client-ca-file="+p.file("ca.crt"), "--authorization-mode=Node,RBAC", "--allow-privileged=true",
-		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-issuer="+p.Issuer,
 		"--service-account-key-file="+p.file("sa.pub"), "--service-account-signing-key-file="+p.file("sa.key"),
 	)}
 }
@@ -180,18 +180,19 @@ func freePorts(n int) ([]int, error) {
 const dirPrefix = "scaivault-controlplane-"
 
 // newDir makes this process's directory and removes those of processes that are gone.
-func newDir() (string, error) {
+func newDir(name string) (string, error) {
 	old, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
 	if err != nil {
 		return "", err
 	}
 	for _, d := range old {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(d), dirPrefix))
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(d), dirPrefix), "-")
+		pid, err := strconv.Atoi(owner)
 		if err == nil && syscall.Kill(pid, 0) != nil {
 			_ = os.RemoveAll(d)
 		}
 	}
-	dir := filepath.Join(os.TempDir(), dirPrefix+strconv.Itoa(os.Getpid()))
+	dir := filepath.Join(os.TempDir(), dirPrefix+strconv.Itoa(os.Getpid())+name)
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}

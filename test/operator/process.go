@@ -229,7 +229,7 @@ func (p *Process) Command(ctx context.Context, kubeconfig string, args ...string
 	if err != nil {
 		return "", err
 	}
-	args = append(args, "--kubeconfig", kubeconfig, "--vault-url", p.VaultURL, "--namespace", Namespace)
+	args = append([]string{args[0], "--kubeconfig", kubeconfig, "--vault-url", p.VaultURL, "--namespace", Namespace}, args[1:]...)
 	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	return string(out), err
 }

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -35,6 +35,8 @@ type Server struct {
 	Prefix []string
 	// Args are added to the command line.
 	Args []string
+	// CA is the file with the authority of a server that speaks TLS.
+	CA string
 	// Env is added to the environment.
 	Env []string
 
@@ -71,6 +73,16 @@ func New(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	s := prepare(tb, args)
 	s.database = []string{"--data-dir", s.Vault()}
+	return s
+}
+
+// NewTLS prepares a server that speaks TLS at https://localhost:port, with the files of a directory: tls.crt, tls.key,
+// ca.crt.
+func NewTLS(tb testing.TB, dir string, args ...string) *Server {
+	tb.Helper()
+	s := New(tb, append(args, "--tls-cert-file", filepath.Join(dir, "tls.crt"), "--tls-key-file", filepath.Join(dir, "tls.key"))...)
+	s.URL = strings.Replace(s.URL, "http://127.0.0.1", "https://localhost", 1)
+	s.CA = filepath.Join(dir, "ca.crt")
 	return s
 }
 
@@ -121,7 +133,7 @@ func (s *Server) Launch() error {
 		return err
 	}
 	line := append(append([]string{}, s.Prefix...), path, "--dev", "--dev-token", Token,
-		"--listen", s.URL[len("http://"):])
+		"--listen", s.URL[strings.Index(s.URL, "//")+2:])
 	line = append(append(line, s.database...), s.Args...)
 	s.exited = make(chan struct{})
 	started := make(chan error, 1)
@@ -149,17 +161,14 @@ func (s *Server) run(line []string, log *os.File, exited chan<- struct{}, starte
 
 // Ready waits until the server answers that it is ready.
 func (s *Server) Ready() error {
+	c := s.Client()
 	limit := time.NewTimer(startLimit)
 	defer limit.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		resp, err := http.Get(s.URL + "/v1/health/ready")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
+		if r, err := c.System.Ready(context.Background()); err == nil && r.Status == "ready" {
+			return nil
 		}
 		select {
 		case <-s.exited:
@@ -206,7 +215,7 @@ func (s *Server) Client() *client.Client { return s.ClientFor(Token) }
 
 // ClientFor is a client with another token.
 func (s *Server) ClientFor(token string) *client.Client {
-	c, err := client.New(client.Options{BaseURL: s.URL, Token: token, Retries: -1})
+	c, err := client.New(client.Options{BaseURL: s.URL, CAFile: s.CA, Token: token, Retries: -1})
 	if err != nil {
 		s.tb.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -46,6 +47,7 @@ type world struct {
 	kube     client.Client
 	cached   client.Reader // of the webhook's manager
 	ns       string
+	certs    string // directory of the webhook's certificate
 	warnings *warnings
 	stop     func()
 }
@@ -96,8 +98,8 @@ func (w *world) must(err error) {
 // serve starts the webhook and returns its port and certificate.
 func (w *world) serve(cfg *rest.Config) (port int, cert []byte) {
 	w.Helper()
-	dir := w.TempDir()
-	cert = certificate(w.T, dir)
+	w.certs = w.TempDir()
+	cert = certificate(w.T, w.certs)
 	port = freePort(w.T)
 	s, err := controllers.Scheme()
 	w.must(err)
@@ -107,7 +109,7 @@ func (w *world) serve(cfg *rest.Config) (port int, cert []byte) {
 	})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
-	w.must(webhook.SetupWithManager(ctx, mgr, webhook.Options{CertDir: dir, Host: "127.0.0.1", Port: port}))
+	w.must(webhook.SetupWithManager(ctx, mgr, webhook.Options{CertDir: w.certs, Host: "127.0.0.1", Port: port}))
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	w.stop = sync.OnceFunc(func() {
@@ -318,6 +320,29 @@ func freePort(t *testing.T) int {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// A renewed certificate is served without a restart.
+func TestCertificateIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	port, first := w.serve(controlplane.Start(t).Config)
+	w.until("the first certificate", func() bool { return w.serves(port, first) })
+	second := certificate(t, w.certs)
+	w.until("the second certificate", func() bool { return w.serves(port, second) })
+	if w.serves(port, first) {
+		t.Error("the first certificate is served on")
+	}
+}
+
+// serves tells whether the webhook proves itself by a certificate.
+func (w *world) serves(port int, cert []byte) bool {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cert)
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: roots})
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }
 
 // certificate writes tls.crt and tls.key for loopback and returns the certificate, which vouches for itself.

@@ -1,0 +1,2 @@
+// Package undeploy runs `make undeploy` against a real control plane.
+package undeploy
