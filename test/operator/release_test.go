@@ -313,7 +313,7 @@ func TestReleaseWithoutInstall(t *testing.T) {
 func TestOperatorScalesItselfToZeroOnly(t *testing.T) {
 	w := newWorld(t)
 	w.scale(1)
-	t.Cleanup(func() { w.scale(1) })
+	defer w.scale(1)
 	_, as := w.asOperator()
 	w.deploy("theirs", corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}})
 	for _, c := range []struct {
