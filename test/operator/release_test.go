@@ -58,7 +58,7 @@ func (w *world) scale(replicas int32) {
 	deployments := w.core.AppsV1().Deployments(operator.Namespace)
 	s, err := deployments.GetScale(w.Context(), operator.Account, metav1.GetOptions{})
 	if err == nil {
-		s.Spec.Replicas = replicas
+		s.Spec.Replicas, s.ResourceVersion = replicas, "" // its status changes all the time
 		_, err = deployments.UpdateScale(w.Context(), operator.Account, s, metav1.UpdateOptions{})
 	}
 	if err != nil {
@@ -329,7 +329,7 @@ func TestOperatorScalesItselfToZeroOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Spec.Replicas = c.replicas
+		s.Spec.Replicas, s.ResourceVersion = c.replicas, "" // its status changes all the time
 		if _, err = as.AppsV1().Deployments(c.ns).UpdateScale(t.Context(), c.name, s, metav1.UpdateOptions{}); (err == nil) != c.ok {
 			t.Errorf("%s to %d: %v", c.name, c.replicas, err)
 		}
