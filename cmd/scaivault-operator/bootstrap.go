@@ -34,8 +34,9 @@ const (
 // bootstrap makes what the server needs before it can start, once.
 type bootstrap struct {
 	secrets   corev1client.SecretInterface
+	pods      corev1client.PodInterface
 	admission admissionclient.ValidatingWebhookConfigurationInterface
-	server    string // name of the Service
+	server    string // name of the Service, and of the StatefulSet
 	webhook   string // name of the Service of admission; empty: none
 	binary    string // scaivault-server, which knows what a root key is
 	ns        string
@@ -86,7 +87,8 @@ func (b *bootstrap) connect(cfg *rest.Config, namespace string) error {
 	if err != nil {
 		return err
 	}
-	b.ns, b.secrets, b.admission = namespace, core.Secrets(namespace), admission.ValidatingWebhookConfigurations()
+	b.ns, b.secrets, b.pods = namespace, core.Secrets(namespace), core.Pods(namespace)
+	b.admission = admission.ValidatingWebhookConfigurations()
 	return nil
 }
 
@@ -109,7 +111,25 @@ func (b *bootstrap) run(ctx context.Context) error {
 	if !empty {
 		return fmt.Errorf("the database has keys already and Secret %s is missing: restore it from your copy (scaivault-server root-key export); a new one could open nothing", secretRootKey)
 	}
-	return b.rootKey(ctx)
+	if err := b.rootKey(ctx); err != nil {
+		return err
+	}
+	return b.startAgain(ctx)
+}
+
+// startAgain replaces the pod that waits for the root key: its kubelet would look for the new Secret only at its
+// next sync, up to a minute and a half later, and mounts a new pod's at once. Only the first pod can be waiting, as a
+// StatefulSet makes the second when the first is ready. The server has touched nothing so far.
+func (b *bootstrap) startAgain(ctx context.Context) error {
+	pod := b.server + "-0"
+	err := b.pods.Delete(ctx, pod, metav1.DeleteOptions{})
+	switch {
+	case apierrors.IsNotFound(err): // it runs by other means
+		return nil
+	case err != nil: // only slower
+		return b.say("Pod %s is not replaced (%s); it finds the root key at its kubelet's next sync", pod, apierrors.ReasonForError(err))
+	}
+	return b.say("Pod %s is replaced by one that has the root key", pod)
 }
 
 // certificates makes sure that the server, and admission where it is wanted, have serving certificates of an

@@ -37,8 +37,12 @@ func newInstall(t *testing.T) *install {
 	p := controlplane.Start(t)
 	core := corev1client.NewForConfigOrDie(p.Config)
 	ns := p.Namespace(t, "install", nil)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "scaivault-server"}}
+	if _, err := core.ServiceAccounts(ns).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	i := &install{T: t, said: &bytes.Buffer{}}
-	i.bootstrap = &bootstrap{secrets: core.Secrets(ns), server: "scaivault-server", ns: ns, now: time.Now, out: i.said, binary: serverBinary(t)}
+	i.bootstrap = &bootstrap{secrets: core.Secrets(ns), pods: core.Pods(ns), server: "scaivault-server", ns: ns, now: time.Now, out: i.said, binary: serverBinary(t)}
 	return i
 }
 
@@ -87,6 +91,23 @@ func (i *install) secret(name string) *corev1.Secret {
 	return s
 }
 
+// waiting makes the server's pod, which nobody starts here.
+func (i *install) waiting() {
+	i.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "scaivault-server-0"}, Spec: corev1.PodSpec{
+		ServiceAccountName: "scaivault-server",
+		Containers:         []corev1.Container{{Name: "server", Image: "scaivault"}},
+	}}
+	if _, err := i.pods.Create(i.Context(), pod, metav1.CreateOptions{}); err != nil {
+		i.Fatal(err)
+	}
+}
+
+func (i *install) waits() bool {
+	_, err := i.pods.Get(i.Context(), "scaivault-server-0", metav1.GetOptions{})
+	return err == nil
+}
+
 // An empty database gets a root key, once; certificates are made once and renewed in time.
 func TestBootstrap(t *testing.T) {
 	i := newInstall(t)
@@ -95,9 +116,14 @@ func TestBootstrap(t *testing.T) {
 	}
 	i.serve()
 	i.ready = vaultapi.Readiness{Status: "not_ready", Checks: map[string]string{"database": "ok", "encryption": "error"}, DatabaseEmpty: true}
+	i.waiting()
 	if err := i.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if i.waits() {
+		t.Error("the server's pod, which waits for the root key, was not replaced")
+	}
+	i.waiting()
 	key, cert := i.secret(secretRootKey), i.secret(certificates.SecretServer)
 	if !strings.HasPrefix(string(key.Data[fileRootKey]), "scaivault-root-key ") {
 		t.Error("not a root key file")
@@ -110,6 +136,9 @@ func TestBootstrap(t *testing.T) {
 	}
 	if i.secret(secretRootKey).ResourceVersion != key.ResourceVersion || i.secret(certificates.SecretServer).ResourceVersion != cert.ResourceVersion {
 		t.Error("a second run wrote again")
+	}
+	if !i.waits() {
+		t.Error("a second run ended the server's pod")
 	}
 	i.now = func() time.Time { return time.Now().Add(275 * 24 * time.Hour) }
 	ca := i.secret(certificates.SecretAuthority)
