@@ -33,13 +33,13 @@ type cluster struct {
 	admin *client.Client
 }
 
-// step runs a part of the day; the day ends with the first that fails.
-func (c *cluster) step(name string, do func(*cluster)) {
+// step runs a step; the first that fails is the last.
+func (c *cluster) step(s step) {
 	c.Helper()
-	ok := c.Run(name, func(t *testing.T) {
+	ok := c.Run(s.name, func(t *testing.T) {
 		inner := &cluster{T: t, node: c.node, admin: c.admin}
 		t.Cleanup(inner.explain)
-		do(inner)
+		s.do(inner)
 		c.admin = inner.admin
 	})
 	if !ok {

@@ -17,14 +17,6 @@ import (
 	"github.com/scailabs/scaivault/test/node"
 )
 
-// installer is one of the two ways that the README gives.
-type installer interface {
-	// up installs; it does not wait for anything to run.
-	up(c *cluster)
-	// down uninstalls and returns when that is done.
-	down(c *cluster)
-}
-
 // install gives the cluster a volume, installs, and takes the first administrator's token from the server's pod.
 func (c *cluster) install(how installer) {
 	c.volume()
@@ -90,26 +82,4 @@ func (c *cluster) samples() {
 	if err != nil || string(got) != "postgres://billing@db/billing" {
 		c.Fatalf("DB_URL is %q: %v", got, err)
 	}
-}
-
-// kustomize is kubectl apply -k of config/default, with the image that is there.
-type kustomize struct{}
-
-func (k kustomize) up(c *cluster) {
-	base, err := filepath.Rel(c.node.Dir+"/kustomize", controlplane.Root()+"/config")
-	if err != nil {
-		c.Fatal(err)
-	}
-	c.write("kustomize/kustomization.yaml", `
-resources: [`+base+`/default]
-components: [`+base+`/refresh-pods]
-images: [{name: ghcr.io/scailabs/scaivault, newTag: e2e}]
-`)
-	c.kubectl("apply -k", c.node.Dir+"/kustomize")
-}
-
-// down takes the objects first, as long as there is an operator that lets go of them.
-func (k kustomize) down(c *cluster) {
-	c.kubectl("delete --timeout=180s --all --all-namespaces vaultsecrets,vaultpolicies")
-	c.kubectl("delete --timeout=180s -k", c.node.Dir+"/kustomize")
 }

@@ -29,4 +29,5 @@ func (c *cluster) uninstall(how installer) {
 		c.Errorf("a running pod lost its file: %s", got)
 	}
 	c.kubectl("delete --timeout=180s namespace shop billing")
+	c.kubectl("delete --timeout=180s persistentvolume scaivault")
 }

@@ -28,18 +28,19 @@ const (
 	stageTest    = "test"
 )
 
-// Main runs m inside namespaces of their own and ends the process with its exit code. It is all that a TestMain calls:
+// Main runs m inside namespaces of their own and ends the process with its exit code. It is all that a TestMain calls.
+// Scripts are of the repository, to be run before, where there is a network: they build what the tests will look for.
 //
 //   - The first process builds or finds binaries and images, makes a directory and cgroups, and starts two of itself:
 //   - a janitor, which removes directory and cgroups when the first process is gone, however it ended;
 //   - process 1 of the namespaces, which sets up mounts and network, buries the dead, and starts as its child
 //   - the process that runs the tests, which call Start.
-func Main(m *testing.M) {
+func Main(m *testing.M, scripts ...string) {
 	var code int
 	var err error
 	switch os.Getenv(stageVar) {
 	case "":
-		code, err = outside()
+		code, err = outside(scripts)
 	case stageJanitor:
 		err = janitor()
 	case stageInit:
@@ -54,12 +55,17 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-func outside() (code int, err error) {
+func outside(scripts []string) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	defer stop()
 	assets, err := script(ctx, "hack/node/assets.sh")
 	if err != nil {
 		return 1, err
+	}
+	for _, s := range scripts {
+		if _, err := script(ctx, s); err != nil {
+			return 1, err
+		}
 	}
 	plane, err := controlplane.Assets(ctx)
 	if err != nil {
