@@ -186,6 +186,7 @@ func TestNamespaces(t *testing.T) {
 	w := newWorld(t, newest(t))
 	served, other := w.plane.Namespace(t, "served", nil), w.plane.Namespace(t, "other", nil)
 	w.install("install", "operator.namespaces={"+served+"}")
+	w.apart()
 	vault := w.client(w.node.vault.url(), w.token("--admin"))
 	w.write(vault, "shop/db", "one")
 	w.want(other, "shop/db")
