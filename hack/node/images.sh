@@ -16,6 +16,9 @@ image() { # DOCKERFILE REF PACKAGE...
   CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=e2e' -o "$out/" "$@"
   "$work/image" -dockerfile "$dockerfile" -files "$out" -ref "$ref" -out "$dir/$name.tar"
 }
-image Dockerfile ghcr.io/scailabs/scaivault:e2e ./cmd/scaivault ./cmd/scaivault-server ./cmd/scaivault-operator
+programs=$(sed -n 's/^RUN for b in \([a-z -]*\); do .*/\1/p' Dockerfile) # those that the stage before builds
+[ -n "$programs" ] || { echo "images: the Dockerfile no longer says \"RUN for b in PROGRAM...; do\"" >&2; exit 1; }
+# shellcheck disable=SC2046,SC2086 # a list of words
+image Dockerfile ghcr.io/scailabs/scaivault:e2e $(printf './cmd/%s ' $programs)
 image hack/node/pause/Dockerfile local.test/pause:1 ./hack/node/pause
 image test/e2e/probe/Dockerfile local.test/probe:1 ./test/e2e/probe

@@ -31,6 +31,7 @@ func TestKustomize(t *testing.T) {
 
 func TestHelm(t *testing.T) {
 	life(t, helm{},
+		step{"admission is asked", (*cluster).admission},
 		step{"a file changes at once", (*cluster).filesAtOnce},
 		step{"a Deployment rolls by itself", (*cluster).roll},
 	)

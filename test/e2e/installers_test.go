@@ -24,10 +24,14 @@ type kustomize struct{}
 
 func (k kustomize) up(c *cluster) { c.kubectl("apply -k", k.dir(c, "default", "refresh-pods")) }
 
+// down takes the steps of make undeploy, which knows no image but the published one, and then the namespace.
 func (k kustomize) down(c *cluster) {
 	c.kubectl("apply -k", k.dir(c, "release"))
 	c.kubectl("-n " + system + " wait --for=condition=Complete --timeout=180s job/scaivault-release")
-	c.kubectl("delete --timeout=180s -k", k.dir(c, "default", "refresh-pods"))
+	c.kubectl("delete -n " + system + " job scaivault-release")
+	c.kubectl("delete --timeout=180s -k", k.dir(c, "undeploy", "refresh-pods"))
+	c.keeps(data)
+	c.kubectl("delete --timeout=180s namespace " + system)
 }
 
 // dir is a directory with a kustomization of directories of config/.
@@ -50,23 +54,35 @@ type helm struct{}
 func (h helm) up(c *cluster) {
 	c.kubectl("create namespace " + system)
 	c.kubectl("label namespace " + system + " pod-security.kubernetes.io/enforce=restricted")
-	h.run(c, "install", "scaivault", filepath.Join(controlplane.Root(), "charts/scaivault"), "--set=image.tag=e2e,operator.refreshPods=true")
+	h.run(c, "install", "scaivault", filepath.Join(controlplane.Root(), "charts/scaivault"),
+		"--set=image.tag=e2e,operator.refreshPods=true,webhook.enabled=true")
 }
 
-// down sees first that Helm leaves what the chart's notes say it leaves.
+// down sees first that Helm leaves what docs/ops/install.md says it leaves.
 func (h helm) down(c *cluster) {
 	h.run(c, "uninstall", "scaivault", "--wait", "--timeout=180s")
-	for args, want := range map[string]string{
-		"get pods -n " + system:                      "",
-		"get secret scaivault-root-key -n " + system: "secret/scaivault-root-key",
-		"get pvc -n " + system:                       "persistentvolumeclaim/data-scaivault-server-0",
-		"get vaultsecret db -n shop":                 "vaultsecret.scaivault.io/db",
-		"get secrets db mail -n shop":                "secret/db\nsecret/mail",
-	} {
-		c.until(args, want, func() string { return c.kubectl(args + " -o name") })
-	}
+	c.keeps(data)
+	c.keeps(map[string]string{
+		"get vaultsecret db -n shop":  "vaultsecret.scaivault.io/db",
+		"get secrets db mail -n shop": "secret/db\nsecret/mail",
+	})
 	c.kubectl("delete --timeout=180s crd vaultsecrets.scaivault.io vaultpolicies.scaivault.io")
 	c.kubectl("delete --timeout=180s namespace " + system)
+}
+
+// data are the answers of a namespace that an uninstall left: nothing runs, and nothing is lost.
+var data = map[string]string{
+	"get pods -n " + system:                      "",
+	"get secret scaivault-root-key -n " + system: "secret/scaivault-root-key",
+	"get pvc -n " + system:                       "persistentvolumeclaim/data-scaivault-server-0",
+}
+
+// keeps waits until each kubectl command names what it should.
+func (c *cluster) keeps(want map[string]string) {
+	c.Helper()
+	for args, names := range want {
+		c.until(args, names, func() string { return c.kubectl(args + " -o name") })
+	}
 }
 
 func (helm) run(c *cluster, args ...string) {
