@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // walker goes through compact, valid JSON and refuses what readers would disagree about: names that occur
@@ -75,7 +76,8 @@ func (w *walker) element(i int) error {
 	return w.value()
 }
 
-// text reads a string and returns it unescaped, so that "a" and "\u0061" are one name.
+// text reads a string and returns it as encoding/json does: unescaped, so that "a" and "\u0061" are one name, and with
+// U+FFFD for what is not UTF-8.
 func (w *walker) text() string {
 	start, escaped := w.at, false
 	for w.at++; w.in[w.at] != '"'; w.at++ {
@@ -86,7 +88,7 @@ func (w *walker) text() string {
 	}
 	w.at++
 	quoted := w.in[start:w.at]
-	if !escaped {
+	if !escaped && utf8.Valid(quoted) {
 		return string(quoted[1 : len(quoted)-1])
 	}
 	var s string
