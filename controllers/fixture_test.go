@@ -220,11 +220,9 @@ func (w *world) allow(pattern string) *v1alpha1.VaultPolicy {
 	return p
 }
 
-// removePolicy deletes a VaultPolicy also when no operator runs to release it.
+// removePolicy deletes a VaultPolicy, which may be gone.
 func (w *world) removePolicy(p *v1alpha1.VaultPolicy) {
-	ctx := context.WithoutCancel(w.Context())
-	_ = w.kube.Delete(ctx, p)
-	_ = w.kube.Patch(ctx, p, kube.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
+	_ = w.kube.Delete(context.WithoutCancel(w.Context()), p)
 }
 
 // condition says status/reason of Ready, "" before the first.

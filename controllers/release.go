@@ -3,7 +3,6 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -39,8 +38,8 @@ type Releasing struct {
 	Say func(string)
 }
 
-// Release gives back what the operator holds, so that nothing waits for it once it is gone: its policies and its
-// subscription in the vault, finalizers, and keys in Secrets of others. Objects stay; when they are deleted later,
+// Release gives back what the operator holds and what nobody would take back once it is gone: its policies and its
+// subscription in the vault, and keys in Secrets of others. Objects stay; when they are deleted later,
 // Kubernetes deletes or keeps their Secrets as whenDeleted says. It goes on without the vault, and says what is left
 // there. Of o, only what reaches cluster and vault matters.
 func Release(ctx context.Context, o Options, how Releasing) error {
@@ -50,7 +49,7 @@ func Release(ctx context.Context, o Options, how Releasing) error {
 	}
 	return r.asLeader(ctx, func(ctx context.Context) error {
 		r.vault(ctx)
-		err := errors.Join(r.policies(ctx), r.secrets(ctx))
+		err := r.secrets(ctx)
 		if err == nil {
 			err = r.pin().Forget(ctx)
 		}
@@ -141,18 +140,7 @@ func (r *release) patiently(ctx context.Context, do func(context.Context) error)
 	}
 }
 
-// policies takes the finalizers off VaultPolicies; what they held is in the vault's hands.
-func (r *release) policies(ctx context.Context) error {
-	if r.WithoutPolicies {
-		return nil
-	}
-	plan := reconcile.Plan{Finalizer: v1alpha1.FinalizerPolicy, Cleanup: func(context.Context) error { return nil }}
-	return r.freeAll(ctx, "VaultPolicy", []string{""}, func(ctx context.Context, key kube.ObjectKey, _ bool) (bool, error) {
-		return r.runner.Free(ctx, key, &v1alpha1.VaultPolicy{}, plan)
-	})
-}
-
-// secrets releases the targets of VaultSecrets.
+// secrets gives back what VaultSecrets hold beside others.
 func (r *release) secrets(ctx context.Context) error {
 	s := &vaultsecret.Reconciler{
 		Runner: r.runner, Now: time.Now,
@@ -169,7 +157,7 @@ func (r *release) served() []string {
 	return r.Namespaces
 }
 
-// freeAll frees all objects of a kind. What fails is tried again; in the end it is let go all the same, and said.
+// freeAll frees all objects of a kind. What fails is tried again; what fails in the end is said.
 func (r *release) freeAll(ctx context.Context, kind string, namespaces []string, free freeFunc) error {
 	f := &freeing{free: free}
 	for _, ns := range namespaces {
@@ -182,23 +170,21 @@ func (r *release) freeAll(ctx context.Context, kind string, namespaces []string,
 	all := len(f.left)
 	err := r.patiently(ctx, f.round)
 	if err != nil && ctx.Err() == nil {
-		r.say("%s: %d are let go although their release failed, the first with: %s", kind, len(f.left), err)
-		f.force = true
-		err = f.round(ctx)
+		r.say("%s: the release of %d failed, and nothing waits for it; of the first: %s", kind, len(f.left), err)
+		err = nil
 	}
-	r.say("%s: %d looked at, %d had to be let go", kind, all, f.held)
+	r.say("%s: %d looked at, %d had a share in a Secret", kind, all, f.held)
 	return err
 }
 
-// freeFunc frees one object and tells whether it held anything. Forced, it lets it go whatever comes of the rest.
-type freeFunc func(ctx context.Context, key kube.ObjectKey, force bool) (held bool, err error)
+// freeFunc frees one object and tells whether it held anything.
+type freeFunc func(ctx context.Context, key kube.ObjectKey) (held bool, err error)
 
 // freeing is the objects of a kind that are still to be freed.
 type freeing struct {
-	free  freeFunc
-	left  []kube.ObjectKey
-	force bool
-	held  int
+	free freeFunc
+	left []kube.ObjectKey
+	held int
 }
 
 // round tries each once, and returns the first error.
@@ -206,7 +192,7 @@ func (f *freeing) round(ctx context.Context) error {
 	var failed []kube.ObjectKey
 	var first error
 	for _, key := range f.left {
-		held, err := f.free(ctx, key, f.force)
+		held, err := f.free(ctx, key)
 		switch {
 		case err == nil && held:
 			f.held++

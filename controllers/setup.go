@@ -46,6 +46,7 @@ const (
 	defaultConcurrency = 16
 	firstRetry         = 50 * time.Millisecond
 	maxRetry           = 2 * time.Minute
+	firstSweep         = time.Second // pause after one that failed, which grows
 	sweepEvery         = time.Hour
 	vaultTimeout       = 15 * time.Second
 	leaderName         = "scaivault-operator"
@@ -247,8 +248,9 @@ func (p *parts) addVaultSecret(ctx context.Context, mgr manager.Manager) error {
 		Rules:     p.rules(),
 		Restarter: restarter, Refresher: refresher,
 	}
-	p.sinks = append(p.sinks, &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets, Now: time.Now})
-	return r.SetupWithManager(ctx, mgr, p.inbox.secrets, p.options(orDefault(p.Concurrency, defaultConcurrency)))
+	sink := &vaultsecret.Sink{Cached: mgr.GetClient(), Vault: p.own.Secrets, Writer: p.writer, Inbox: p.inbox.secrets, Now: time.Now}
+	p.sinks = append(p.sinks, sink)
+	return errors.Join(p.addSweep(mgr, sink.Sweep), r.SetupWithManager(ctx, mgr, p.inbox.secrets, p.options(orDefault(p.Concurrency, defaultConcurrency))))
 }
 
 // consumers makes what reaches the pods. Nothing can patch a pod unless the install allows it.
@@ -276,28 +278,33 @@ func (p *parts) rules() target.Rules {
 
 func (p *parts) addVaultPolicy(mgr manager.Manager) error {
 	r := &vaultpolicy.Reconciler{
-		Runner: p.runner(mgr, "VaultPolicy"), Cached: mgr.GetClient(), Policies: p.own.Policies, Refused: p.refused,
+		Runner: p.runner(mgr, "VaultPolicy"), Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Policies: p.own.Policies, Refused: p.refused,
 		Guard: p.guard, Cluster: p.Cluster, Now: time.Now,
 	}
 	sink := &vaultpolicy.Sink{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Vault: p.own.Policies, Guard: p.guard, Cluster: p.Cluster, Inbox: p.inbox.policies}
 	p.sinks = append(p.sinks, sink)
-	err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return sweep(ctx, sink, p.Log) }))
-	return errors.Join(err, r.SetupWithManager(mgr, p.inbox.policies, p.options(1)))
+	return errors.Join(p.addSweep(mgr, sink.Sweep), r.SetupWithManager(mgr, p.inbox.policies, p.options(1)))
 }
 
-func sweep(ctx context.Context, s *vaultpolicy.Sink, log logr.Logger) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+// sweep finds what deleted objects left while nobody looked: at the start, as soon as caches and vault allow, and every
+// hour.
+func (p *parts) sweep(ctx context.Context, look reconcile.Step) error {
+	pause := firstSweep
 	for {
-		select {
-		case <-ctx.Done():
+		after := sweepEvery
+		if err := look(ctx); err != nil {
+			p.Log.V(1).Info("what deleted objects left was not swept yet", "cause", err.Error())
+			after, pause = pause, min(2*pause, sweepEvery)
+		}
+		if !vault.Sleep(ctx, after) {
 			return nil
-		case <-tick.C:
-			if err := s.Sweep(ctx); err != nil {
-				log.Info("policies were not swept", "cause", err.Error())
-			}
 		}
 	}
+}
+
+// addSweep lets a sweep run beside the controllers.
+func (p *parts) addSweep(mgr manager.Manager, look reconcile.Step) error {
+	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return p.sweep(ctx, look) }))
 }
 
 func (p *parts) addFeed(mgr manager.Manager) error {

@@ -55,8 +55,6 @@ const (
 	ReasonServiceAccountMissing = "ServiceAccountMissing"
 	// ReasonVaultUnavailable: the vault does not answer, or answers that it cannot serve.
 	ReasonVaultUnavailable = "VaultUnavailable"
-	// ReasonReleasing: the object is being deleted and what it owns elsewhere is not released yet.
-	ReasonReleasing = "Releasing"
 	// ReasonRestartFailed: the Secret is in order, but a workload that has to be restarted could not be.
 	ReasonRestartFailed = "RestartFailed"
 	// ReasonRetrying: an unexpected error; the operator retries with a growing delay.
@@ -71,7 +69,7 @@ const (
 	// target is Shared takes only the keys that it writes, once.
 	AnnotationAdopt = "scaivault.io/adopt"
 	// AnnotationKeysPrefix, with a short hash of a field manager, names the annotation of a Shared Secret in which
-	// that field manager's keys are listed.
+	// that field manager's keys are listed, after retain: where they stay when the object goes.
 	AnnotationKeysPrefix = "scaivault.io/keys."
 	// AnnotationMade marks a Shared Secret that the operator made: it goes with the last key if nobody else has one.
 	AnnotationMade = "scaivault.io/made"
@@ -82,10 +80,6 @@ const (
 	AnnotationRestart = "scaivault.io/restart."
 	// AnnotationRefreshedAt on a pod makes its kubelet look at the mounted Secrets now.
 	AnnotationRefreshedAt = "scaivault.io/refreshedAt"
-	// FinalizerPolicy keeps a VaultPolicy until its policy and bindings are gone from the vault.
-	FinalizerPolicy = "scaivault.io/policy"
-	// FinalizerShared keeps an object whose target is Shared until its keys are released: no owner reference does.
-	FinalizerShared = "scaivault.io/shared"
 )
 
 // StatusListLimit is the greatest length of any list in a status; a count beside it tells the whole.

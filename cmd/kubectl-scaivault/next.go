@@ -32,7 +32,6 @@ func commonSteps() map[string]string {
 		v1alpha1.ReasonVaultReplaced:    "find out why another vault answers; if it is meant: " + acceptCommand,
 		v1alpha1.ReasonVaultUnavailable: "see whether the vault runs: kubectl -n scaivault-system get pods; the operator tries again by itself",
 		v1alpha1.ReasonRetrying:         "nothing yet: the operator tries again by itself; if it stays so, read its log: kubectl -n scaivault-system logs deploy/scaivault-operator",
-		v1alpha1.ReasonReleasing:        "nothing: after two minutes the object is let go, and what is left in the vault is swept later",
 	}
 }
 

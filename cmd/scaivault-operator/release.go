@@ -18,14 +18,14 @@ func releaseCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "release",
 		Short: "Give back what the operator holds, before it is uninstalled",
-		Long: `Scales the operator to zero, waits until it stopped, and gives back what it holds: its policies and its
-subscription in the vault, the finalizers of VaultPolicies, and the keys that VaultSecrets have in Secrets of others.
-After that nothing waits for an operator: objects, namespaces and resource definitions can be deleted in any order.
+		Long: `Scales the operator to zero, waits until it stopped, and gives back what nobody would take back later: its
+policies and its subscription in the vault, and the keys that VaultSecrets have in Secrets of others. Nothing waits
+for that: objects, namespaces and resource definitions can be deleted in any order, also without it.
 
 The objects stay, and so do their Secrets. When an object is deleted later, Kubernetes deletes its Secret or keeps it,
 as whenDeleted says. An operator that is installed again takes up where this one stopped.
 
-A vault that does not answer keeps nothing from being freed; what is left in it is said. It may be run again.`,
+A vault that does not answer keeps nothing in the cluster from being given back; what is left in the vault is said. It may be run again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.complete(&o, own); err != nil {

@@ -31,7 +31,9 @@ func (s *run) owner() string { return ownerOf(s.Cluster, s.obj.Name, s.obj.UID) 
 
 // name is the policy's name in the vault. The cluster is part of it, so that several clusters can have
 // VaultPolicies of one name.
-func (s *run) name() string { return s.Cluster + "." + s.obj.Name }
+func (s *run) name() string { return policyName(s.Cluster, s.obj.Name) }
+
+func policyName(cluster, name string) string { return cluster + "." + name }
 
 // resolve finds out whom the subjects mean now.
 func (s *run) resolve(ctx context.Context) error {
@@ -131,21 +133,25 @@ func (s *run) bind(ctx context.Context) error {
 	return nil
 }
 
-// cleanup removes the policy and its bindings from the vault.
-func (s *run) cleanup(ctx context.Context) error {
+// release removes from the vault what a VaultPolicy of a name left that is being deleted or is gone.
+func (s *run) release(ctx context.Context, name string) error {
+	lives, err := reconcile.Lives(ctx, s.Live, "VaultPolicy", kube.ObjectKey{Name: name})
+	if err != nil || lives {
+		return err
+	}
 	if err := s.Guard.Check(ctx); err != nil {
 		return err
 	}
-	have, err := s.Policies.Get(ctx, s.name())
-	if vaultapi.IsNotFound(err) || err == nil && have.Owner != s.owner() {
+	have, err := s.Policies.Get(ctx, policyName(s.Cluster, name))
+	switch {
+	case vaultapi.IsNotFound(err), err == nil && !strings.HasPrefix(have.Owner, namePrefix(s.Cluster, name)):
 		return nil
+	case err != nil:
+		return s.explain(err, "look for policy "+policyName(s.Cluster, name))
 	}
-	if err != nil {
-		return s.explain(err, "look for policy "+s.name())
-	}
-	err = s.Policies.Delete(ctx, have.ID, client.PolicyDeleteOptions{Force: true, Owner: s.owner()})
+	err = s.Policies.Delete(ctx, have.ID, client.PolicyDeleteOptions{Force: true, Owner: have.Owner})
 	if err != nil && !vaultapi.IsNotFound(err) {
-		return s.explain(err, "remove policy "+s.name())
+		return s.explain(err, "remove policy "+have.Name)
 	}
 	return nil
 }

@@ -25,9 +25,8 @@ const (
 	conflictRecheck = 30 * time.Second
 )
 
-// +kubebuilder:rbac:groups=scaivault.io,resources=vaultpolicies,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=scaivault.io,resources=vaultpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=scaivault.io,resources=vaultpolicies/status,verbs=get;patch
-// +kubebuilder:rbac:groups=scaivault.io,resources=vaultpolicies/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
 // guard keeps a replaced vault from doing harm; *vault.Guard fits.
@@ -38,8 +37,8 @@ type guard interface {
 // Reconciler runs VaultPolicies. All fields are required.
 type Reconciler struct {
 	Runner *reconcile.Runner
-	// Cached reads metadata of namespaces.
-	Cached kube.Reader
+	// Cached reads metadata of namespaces; Live is the API server itself.
+	Cached, Live kube.Reader
 	// Policies are the vault's, seen as the operator; Refused is called when its token was not accepted.
 	Policies *client.Policies
 	Refused  func()
@@ -60,9 +59,8 @@ type run struct {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	s := &run{Reconciler: r}
 	return r.Runner.Run(ctx, req, &s.obj, reconcile.Plan{
-		Finalizer: v1alpha1.FinalizerPolicy,
-		Cleanup:   s.cleanup,
-		Steps:     []reconcile.Step{s.check, s.resolve, s.apply, s.bind},
+		Release: func(ctx context.Context) error { return s.release(ctx, req.Name) },
+		Steps:   []reconcile.Step{s.check, s.resolve, s.apply, s.bind},
 		Done: func() (string, string) {
 			return v1alpha1.ReasonApplied, fmt.Sprintf("policy %s is in the vault and bound to %d identities", s.name(), s.obj.Status.Bindings)
 		},

@@ -56,6 +56,9 @@ func objects() handler.EventHandler {
 				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj.Name))
 			}
 		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
+			reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(e.Object.GetName()))
+		},
 	}
 }
 
@@ -151,8 +154,7 @@ func (s *Sink) all(ctx context.Context) {
 	}
 }
 
-// Sweep removes policies whose VaultPolicy is gone: it was deleted while the vault was away for longer
-// than its finalizer waits, or somebody removed the finalizer.
+// Sweep removes policies whose VaultPolicy is gone: it was deleted while the vault was away, or the operator.
 func (s *Sink) Sweep(ctx context.Context) error {
 	owned, err := s.owned(ctx)
 	if err != nil || len(owned) == 0 {

@@ -28,9 +28,8 @@ const (
 	minRefresh     = 10 * time.Second
 )
 
-// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets/status,verbs=get;patch
-// +kubebuilder:rbac:groups=scaivault.io,resources=vaultsecrets/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
@@ -70,6 +69,7 @@ type Reconciler struct {
 	Refresher *consumers.Refresher
 
 	beyond sync.Map // by UID: the []SyncedSource for which the status has no room
+	left   sync.Map // by namespace and name: the targets of an object that is gone, until they are released
 }
 
 // run is one reconcile of one object; the only holder of values.
@@ -89,20 +89,14 @@ type run struct {
 // Reconcile looks at one object.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	s := &run{Reconciler: r}
-	return r.Runner.Run(ctx, req, &s.obj, s.course())
-}
-
-func (s *run) course() reconcile.Plan {
-	return reconcile.Plan{
+	return r.Runner.Run(ctx, req, &s.obj, reconcile.Plan{
 		Suspended: func() bool { return s.obj.Spec.Suspend },
-		Finalizer: v1alpha1.FinalizerShared,
-		Holds:     s.shares,
-		Cleanup:   s.release,
+		Release:   func(ctx context.Context) error { return s.release(ctx, req.NamespacedName) },
 		Steps:     []reconcile.Step{s.restart, s.check, s.compare, s.fetch, s.write, s.refreshPods, s.owe, s.report},
 		Done:      s.done,
 		Refresh:   func() time.Duration { return next(&s.obj, s.Now()) },
 		Until:     func() time.Time { return expiry(&s.obj, s.Now()) },
-	}
+	})
 }
 
 // refresh is the interval of an object; one that does not parse is refused by check and counts as absent.

@@ -65,8 +65,12 @@ func (w *watches) objects() handler.EventHandler {
 				reconcile.Enqueue(q, priority(obj), 0, request(obj))
 			}
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
 			obj := e.Object.(*v1alpha1.VaultSecret)
+			if shares(obj) {
+				w.left.Store(client.ObjectKeyFromObject(obj), targetNames(obj))
+				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+			}
 			w.Writer.Memory.Forget(ownerOf(obj))
 			w.Absences.Present(obj.UID)
 			w.beyond.Delete(obj.UID)

@@ -91,19 +91,19 @@ func (s *run) recheck() time.Duration {
 	return 0
 }
 
-// shares tells whether something in a Secret may be ours beside others, which no owner reference cleans up.
-func (s *run) shares() bool {
-	t := s.obj.Status.Target
-	return s.obj.Shared() || t != nil && t.Mode == v1alpha1.SharedTarget
+// shares tells whether something in a Secret may be the object's beside others, which no owner reference cleans up.
+func shares(obj *v1alpha1.VaultSecret) bool {
+	t := obj.Status.Target
+	return obj.Shared() || t != nil && t.Mode == v1alpha1.SharedTarget
 }
 
-// release gives up the target of a deleted object, whatever its name was. The name of the spec comes last, because
-// the watch may not show yet what is ours in it.
-func (s *run) release(ctx context.Context) error {
-	if err := s.releaseBut(ctx, s.obj.TargetName()); err != nil {
-		return err
+// targetNames are the targets that an object has or had.
+func targetNames(obj *v1alpha1.VaultSecret) []string {
+	all := []string{obj.TargetName()}
+	if was := recorded(obj.Status.Target).Name; was != "" {
+		all = append(all, was)
 	}
-	return s.Writer.Release(ctx, s.owner(), s.obj.TargetName(), s.obj.Spec.WhenDeleted == v1alpha1.RetainTarget)
+	return all
 }
 
 // desired is the target of an object, with what it is to hold.

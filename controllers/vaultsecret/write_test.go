@@ -90,7 +90,7 @@ func TestNote(t *testing.T) {
 	if got := left("4", false); got != "4  1240 it" { // an Exclusive one differs only by what we wrote
 		t.Errorf("%s", got)
 	}
-	if s.shares() {
-		t.Error("a finalizer is wanted still")
+	if shares(&s.obj) {
+		t.Error("it is Shared still")
 	}
 }

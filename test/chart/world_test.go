@@ -83,13 +83,6 @@ func (w *world) must(err error) {
 func (w *world) leave() {
 	ctx := context.WithoutCancel(w.Context())
 	_, _ = w.tryRun(ctx, "uninstall", release, "--namespace", w.ns, "--no-hooks")
-	policies := &v1alpha1.VaultPolicyList{}
-	if err := w.kube.List(ctx, policies); err == nil {
-		for i := range policies.Items {
-			policies.Items[i].Finalizers = nil
-			_ = w.kube.Update(ctx, &policies.Items[i])
-		}
-	}
 	if _, err := w.plane.Kubectl(ctx, "delete", "-k", filepath.Join(controlplane.Root(), "config/crd"), "--timeout=60s"); err != nil {
 		w.Error(err)
 	}

@@ -91,14 +91,6 @@ func (w *world) obeys() {
 	w.Cleanup(func() { cancel(); <-done })
 }
 
-func (w *world) finalizers(o kube.Object, key kube.ObjectKey) string {
-	w.Helper()
-	if err := w.kube.Get(w.Context(), key, o); err != nil {
-		return err.Error()
-	}
-	return strings.Join(o.GetFinalizers(), " ")
-}
-
 // collected waits until the garbage collector did what whenDeleted says.
 func (w *world) collected(name string) {
 	w.Helper()
@@ -136,14 +128,6 @@ func TestRelease(t *testing.T) {
 	}
 	if w.operator.Running() {
 		t.Error("the operator runs on")
-	}
-	if got := w.finalizers(&v1alpha1.VaultPolicy{}, keyOf(policy)); got != "" {
-		t.Errorf("finalizers of the policy: %s", got)
-	}
-	for _, name := range []string{"shared", "shared-retained"} {
-		if got := w.finalizers(&v1alpha1.VaultSecret{}, w.key(name)); got != "" {
-			t.Errorf("finalizers of %s: %s", name, got)
-		}
 	}
 	if n := w.subscriptions(); n != 0 {
 		t.Errorf("%d subscriptions are left", n)
@@ -252,9 +236,6 @@ func TestReleaseLeavesAnotherVault(t *testing.T) {
 	if err != nil || !strings.Contains(out, "left in the vault") {
 		t.Errorf("%v: %s", err, out)
 	}
-	if got := w.finalizers(&v1alpha1.VaultPolicy{}, keyOf(policy)); got != "" {
-		t.Errorf("finalizers of the policy: %s", got)
-	}
 	if len(w.ownedPolicies()) != 1 {
 		t.Error("a policy of another vault was removed")
 	}
@@ -264,12 +245,12 @@ func TestReleaseLeavesAnotherVault(t *testing.T) {
 // An operator that does not stop undoes what is released: nothing is begun, and the next step is said.
 func TestReleaseWaitsForTheOperator(t *testing.T) {
 	w := elected(t)
-	policy := w.allowed()
+	w.allowed()
 	out, err := w.releases("--deployment", "", "--patience", "3s")
 	if err == nil || !strings.Contains(out, "end it and run this again") {
 		t.Errorf("%v: %s", err, out)
 	}
-	if got := w.finalizers(&v1alpha1.VaultPolicy{}, keyOf(policy)); got == "" || len(w.ownedPolicies()) != 1 {
+	if len(w.ownedPolicies()) != 1 {
 		t.Error("released beside an operator that runs")
 	}
 }
@@ -287,17 +268,11 @@ func TestReleaseWithoutInstall(t *testing.T) {
 	t.Cleanup(func() {
 		_ = w.kube.Patch(context.Background(), stuck, kube.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
 	})
-	held := w.policy([]v1alpha1.PathPattern{"a/**"})
-	if err := w.kube.Patch(t.Context(), held, kube.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":["scaivault.io/policy"]}}`))); err != nil {
-		t.Fatal(err)
-	}
-	w.remove(held)
 	args := []string{"release", "--service-account", operator.Namespace + "/" + operator.Account, "--patience", "2s"}
 	out, err := w.operator.Command(t.Context(), admin, append(args, "--namespace", ending)...)
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	w.ended(&v1alpha1.VaultPolicy{}, keyOf(held))
 	out, err = w.operator.Command(t.Context(), admin, append(args, "--namespace", "none")...)
 	if err != nil {
 		t.Errorf("a namespace that is not there: %v: %s", err, out)

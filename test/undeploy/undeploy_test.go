@@ -103,11 +103,11 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
-// held is an object that waits for an operator that is gone, and the Secret that it made.
-func (w *world) held(name string, retain bool) {
+// served is an object whose operator is gone, and the Secret that it made.
+func (w *world) served(name string, retain bool) {
 	w.Helper()
 	v := &v1alpha1.VaultSecret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name, Finalizers: []string{v1alpha1.FinalizerShared}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name},
 		Spec:       v1alpha1.VaultSecretSpec{Sources: []v1alpha1.Source{{Name: "db", Path: "a/b"}}},
 	}
 	if retain {
@@ -121,14 +121,14 @@ func (w *world) held(name string, retain bool) {
 	}})
 }
 
-// The whole install goes, though no operator runs and objects wait for one. What holds data stays.
+// The whole install goes, though no operator runs. What holds data stays.
 func TestUndeploy(t *testing.T) {
 	w := newWorld(t)
-	w.held("deleted", false)
-	w.held("retained", true)
+	w.served("deleted", false)
+	w.served("retained", true)
 	w.make(
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "scaivault-root-key"}, StringData: map[string]string{"root.key": "x"}},
-		&v1alpha1.VaultPolicy{ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{v1alpha1.FinalizerPolicy}}, Spec: v1alpha1.VaultPolicySpec{
+		&v1alpha1.VaultPolicy{ObjectMeta: metav1.ObjectMeta{Name: "orphaned"}, Spec: v1alpha1.VaultPolicySpec{
 			Rules: []v1alpha1.PolicyRule{{Paths: []v1alpha1.PathPattern{"a/**"}, Permissions: []v1alpha1.Permission{"read"}}},
 		}},
 	)

@@ -12,23 +12,19 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
 )
 
 const (
-	// releaseLimit is how long a deleted object may wait for its cleanup; a sweep does the rest later.
-	releaseLimit = 2 * time.Minute
-	// releaseRetry is the pause between two tries of a cleanup.
-	releaseRetry = 3 * time.Second
 	// staleRetry is the pause after a status patch that met a newer object.
 	staleRetry = 50 * time.Millisecond
 	// cacheRetry is the pause until the cache shows our own last write.
@@ -53,11 +49,6 @@ type Step func(context.Context) error
 type Plan struct {
 	// Suspended tells whether the object asks to be left alone; may be nil.
 	Suspended func() bool
-	// Finalizer and Cleanup release what deletion of the object leaves elsewhere; both or neither.
-	Finalizer string
-	Cleanup   Step
-	// Holds tells whether there is anything to release, so that the finalizer is wanted; nil: always.
-	Holds func() bool
 	// Steps run in order until one returns an error.
 	Steps []Step
 	// Done gives reason and message of Ready after all steps succeeded.
@@ -66,8 +57,9 @@ type Plan struct {
 	Refresh func() time.Duration
 	// Until gives a moment at which to look again, if that is sooner; zero for none. May be nil.
 	Until func() time.Time
-	// Gone is called when the object no longer exists; may be nil.
-	Gone func()
+	// Release gives up what an object has elsewhere that is being deleted or is gone; nil: it has nothing. The object
+	// may not have been read, and it may be called more than once.
+	Release Step
 }
 
 // Recorder emits events; events.EventRecorder of client-go fits.
@@ -130,30 +122,53 @@ func (r *Runner) Run(ctx context.Context, req ctrl.Request, obj Object, plan Pla
 func (r *Runner) run(ctx context.Context, req ctrl.Request, obj Object, plan Plan) (ctrl.Result, error) {
 	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.gone(req, plan)
+			r.written.Delete(req.NamespacedName)
+			return release(ctx, plan)
 		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, err
 	}
 	if r.behind(req, obj) {
 		return ctrl.Result{RequeueAfter: cacheRetry}, nil
 	}
-	if !obj.GetDeletionTimestamp().IsZero() {
-		return r.release(ctx, obj, plan)
+	if !obj.GetDeletionTimestamp().IsZero() { // a finalizer of somebody else keeps it
+		return release(ctx, plan)
 	}
 	if plan.Suspended != nil && plan.Suspended() {
 		return ctrl.Result{}, nil
 	}
-	if err := r.hold(ctx, obj, plan); err != nil {
-		return ctrl.Result{}, err
-	}
 	return r.work(ctx, obj, plan)
 }
 
-func (r *Runner) gone(req ctrl.Request, plan Plan) {
-	r.written.Delete(req.NamespacedName)
-	if plan.Gone != nil {
-		plan.Gone()
+// release gives up what an object has elsewhere. Nobody waits for that: the operator puts no finalizer on anything,
+// because nobody may be left to take it off. What fails is tried again, and what fails for good is swept later.
+func release(ctx context.Context, plan Plan) (ctrl.Result, error) {
+	if plan.Release == nil {
+		return ctrl.Result{}, nil
 	}
+	err := plan.Release(ctx)
+	if a := (*again)(nil); errors.As(err, &a) {
+		return ctrl.Result{RequeueAfter: staleRetry}, nil
+	}
+	if IsStalled(err) { // another vault answers than the pinned one, say: there is no object to tell it
+		log.FromContext(ctx).Info("nothing is released", "cause", err.Error())
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+// Lives asks the API server itself whether an object of ours is there and is to stay: a cache may not show yet what
+// was made a moment ago.
+func Lives(ctx context.Context, live client.Reader, kind string, key types.NamespacedName) (bool, error) {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	err := live.Get(ctx, key, m)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) { // or the whole kind is gone
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether %s %s is gone: %w", kind, key, err)
+	}
+	return m.DeletionTimestamp == nil, nil
 }
 
 // behind tells whether the cache does not show our own last write yet: a run on such a copy would read values
@@ -165,26 +180,6 @@ func (r *Runner) behind(req ctrl.Request, obj Object) bool {
 	}
 	c, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), last.(version).resourceVersion)
 	return err == nil && c < 0
-}
-
-// hold puts the finalizer on before anything is made elsewhere.
-func (r *Runner) hold(ctx context.Context, obj Object, plan Plan) error {
-	if plan.Finalizer == "" || plan.Holds != nil && !plan.Holds() || controllerutil.ContainsFinalizer(obj, plan.Finalizer) {
-		return nil
-	}
-	base := obj.DeepCopyObject().(client.Object)
-	controllerutil.AddFinalizer(obj, plan.Finalizer)
-	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
-}
-
-// letGo takes the finalizer off an object that has nothing to release any more.
-func (r *Runner) letGo(ctx context.Context, obj Object, plan Plan) error {
-	if plan.Holds == nil || plan.Holds() || !controllerutil.ContainsFinalizer(obj, plan.Finalizer) {
-		return nil
-	}
-	base := obj.DeepCopyObject().(client.Object)
-	controllerutil.RemoveFinalizer(obj, plan.Finalizer)
-	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
 }
 
 func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, error) {
@@ -206,9 +201,6 @@ func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	r.announce(before, obj, o)
-	if err := r.letGo(ctx, obj, plan); err != nil && !apierrors.IsConflict(err) {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
 	return r.next(o, plan)
 }
 

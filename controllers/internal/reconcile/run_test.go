@@ -191,61 +191,55 @@ func TestRequestIsEchoed(t *testing.T) {
 	}
 }
 
-// The finalizer comes before the work and goes after the cleanup, or after two minutes with a warning.
+// What an object has elsewhere is given up when it is being deleted, whoever keeps it, and when it is gone: again until
+// that succeeds, and without end only where it can succeed. Nothing is put on the object for that.
 func TestRelease(t *testing.T) {
-	b := newBench(t, sample())
-	plan := Plan{Finalizer: "scaivault.io/test", Cleanup: func(context.Context) error { return errors.New("vault away") }}
+	kept := sample()
+	kept.Finalizers = []string{"example.com/somebody"}
+	b := newBench(t, kept)
+	var fails error
+	released := 0
+	plan := Plan{Release: func(context.Context) error { released++; return fails }, Steps: ends(nil)}
 	got, _, err := b.run(t, plan)
-	if err != nil || len(got.Finalizers) != 1 {
-		t.Fatalf("finalizers %v %v", got.Finalizers, err)
+	if err != nil || released != 0 || len(got.Finalizers) != 1 {
+		t.Fatalf("released %d times, %v, finalizers %v", released, err, got.Finalizers)
 	}
 	if err := b.Client.Delete(t.Context(), got); err != nil {
 		t.Fatal(err)
 	}
-	stored := &v1alpha1.VaultSecret{}
-	if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(got), stored); err != nil {
-		t.Fatal(err)
-	}
-	b.now = stored.DeletionTimestamp.Add(time.Minute)
-	got, res, err := b.run(t, plan)
-	if s := show(got); err != nil || s != "Ready=False/Releasing Reconciling=True/Releasing" || res.RequeueAfter == 0 {
-		t.Fatalf("%s %v %v", s, res, err)
-	}
-	b.now = stored.DeletionTimestamp.Add(releaseLimit + time.Second)
-	b.run(t, plan)
-	if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(got), stored); !apierrors.IsNotFound(err) {
-		t.Fatalf("still there: %v", err)
-	}
-	if last := b.events.events[len(b.events.events)-1]; !strings.HasPrefix(last, "Warning ReleaseAbandoned") {
-		t.Fatalf("events %q", b.events.events)
-	}
-}
-
-// A finalizer that is wanted only for a time comes with the wish and goes with it, without a deletion.
-func TestFinalizerForATime(t *testing.T) {
-	b, holds := newBench(t, sample()), false
-	plan := Plan{Finalizer: "scaivault.io/test", Cleanup: func(context.Context) error { return nil }, Holds: func() bool { return holds }}
-	for _, want := range []int{0, 1, 1, 0, 0} {
-		holds = want == 1
-		got, _, err := b.run(t, plan)
-		if err != nil || len(got.Finalizers) != want {
-			t.Fatalf("holds %v: finalizers %v, %v", holds, got.Finalizers, err)
+	expect := func(what string, err error, soon bool, fails bool) {
+		t.Helper()
+		before := released
+		_, res, got := b.run(t, Plan{Release: func(context.Context) error { released++; return err }, Steps: []Step{func(context.Context) error { t.Error("worked on"); return nil }}})
+		if (got != nil) != fails || (res.RequeueAfter != 0) != soon || released != before+1 {
+			t.Errorf("%s: %+v, %v", what, res, got)
 		}
+	}
+	boom := errors.New("boom")
+	for range 2 { // once while it is kept, once when it is gone
+		expect("it is given up", nil, false, false)
+		expect("vault away", Retrying(v1alpha1.ReasonVaultUnavailable, boom), false, true)
+		expect("a newer state was met", Again(boom), true, false)
+		expect("another vault", Stalled(v1alpha1.ReasonVaultReplaced, boom), false, false)
 		stored := &v1alpha1.VaultSecret{}
-		if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(got), stored); err != nil || len(stored.Finalizers) != want {
-			t.Fatalf("stored %v, %v", stored.Finalizers, err)
+		if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(kept), stored); err == nil {
+			stored.Finalizers = nil
+			if err := b.Client.Update(t.Context(), stored); err != nil {
+				t.Fatal(err)
+			}
 		}
+	}
+	if b.patches != 1 {
+		t.Errorf("%d patches of the status, want that of the first run", b.patches)
 	}
 }
 
-// Mistake 50, 63: an object without status, without a finalizer, gone in the middle: no panic, no error.
+// Mistake 50, 63: an object without status, gone in the middle: no panic, no error.
 func TestMistake63ObjectGone(t *testing.T) {
 	b := newBench(t, sample())
-	gone := false
 	b.run(t, Plan{Steps: []Step{func(ctx context.Context) error { return b.Client.Delete(ctx, sample()) }}})
-	_, res, err := b.run(t, Plan{Gone: func() { gone = true }})
-	if err != nil || res.RequeueAfter != 0 || !gone {
-		t.Fatalf("%v %v gone=%v", res, err, gone)
+	if _, res, err := b.run(t, Plan{}); err != nil || res.RequeueAfter != 0 {
+		t.Fatalf("%v %v", res, err)
 	}
 }
 

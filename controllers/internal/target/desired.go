@@ -35,8 +35,8 @@ type Desired struct {
 	Data        map[string][]byte
 	Immutable   bool
 	// Retain keeps the Secret when the owner is deleted: it gets no owner reference, and the annotation
-	// scaivault.io/adopt instead, by which an owner of the same name takes it up again. Of a Shared one it says
-	// what Release is to be told.
+	// scaivault.io/adopt instead, by which an owner of the same name takes it up again. In a Shared one the list of
+	// the owner's keys says so.
 	Retain bool
 	// Shared leaves room for others: only Data, Labels and Annotations are ours, and what somebody else holds is
 	// left to him. Type counts only when the Secret is made and must agree afterwards; Immutable cannot be.
@@ -102,7 +102,7 @@ func (d Desired) annotations() map[string]string {
 	}
 	switch {
 	case d.Shared:
-		a[KeysAnnotation(d.Owner)] = strings.Join(d.keys(), ",")
+		a[KeysAnnotation(d.Owner)] = d.listing()
 		if d.made {
 			a[v1alpha1.AnnotationMade] = "true"
 		}
@@ -110,6 +110,15 @@ func (d Desired) annotations() map[string]string {
 		a[v1alpha1.AnnotationAdopt] = d.Owner.Name
 	}
 	return a
+}
+
+// listing is the value of the keys annotation.
+func (d Desired) listing() string {
+	keys := strings.Join(d.keys(), ",")
+	if d.Retain {
+		return retainMark + keys
+	}
+	return keys
 }
 
 func (d Desired) ownerReferences() []metav1.OwnerReference {

@@ -98,10 +98,18 @@ func keysAnnotation(manager string) string {
 	return v1alpha1.AnnotationKeysPrefix + hex.EncodeToString(sum[:5])
 }
 
+// retainMark begins the list of keys that stay when their owner goes: he cannot be asked any more then.
+const retainMark = "retain:"
+
+// retained tells whether an annotation says so.
+func retained(m metav1.Object, annotation string) bool {
+	return strings.HasPrefix(m.GetAnnotations()[annotation], retainMark)
+}
+
 // listed are the keys that an annotation names.
 func listed(m metav1.Object, annotation string) (keys names, found bool) {
 	text, found := m.GetAnnotations()[annotation]
-	keys = names{}
+	text, keys = strings.TrimPrefix(text, retainMark), names{}
 	for k := range strings.SplitSeq(text, ",") {
 		if k != "" {
 			keys[k] = true

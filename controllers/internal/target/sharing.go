@@ -172,7 +172,7 @@ func (s sharing) allowed(out *share, m metadatum) map[string]string {
 func (s sharing) intact(d Desired) bool {
 	mark := KeysAnnotation(s.owner)
 	keys, found := listed(s.secret, mark)
-	if !found || !s.mine.notes[mark] || !s.mine.labels[v1alpha1.LabelManaged] || !maps.Equal(keys, s.mine.data) {
+	if !found || retained(s.secret, mark) != d.Retain || !s.mine.notes[mark] || !s.mine.labels[v1alpha1.LabelManaged] || !maps.Equal(keys, s.mine.data) {
 		return false
 	}
 	for _, m := range s.metadata(d) {

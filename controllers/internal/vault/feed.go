@@ -81,7 +81,7 @@ func (f *Feed) Start(ctx context.Context) error {
 			continue
 		}
 		f.lost(ctx, err)
-		if !sleep(ctx, wait.Jitter(pauseAfter(err, pause), 0.5)) {
+		if !Sleep(ctx, wait.Jitter(pauseAfter(err, pause), 0.5)) {
 			return nil
 		}
 		pause = min(2*pause, maxRetry)
@@ -250,8 +250,8 @@ func ownerOf(e vaultapi.Event) string {
 	return data.Owner
 }
 
-// sleep waits for d and tells whether it came to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits for d and tells whether it came to the end.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
