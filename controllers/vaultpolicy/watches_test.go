@@ -1,6 +1,12 @@
 package vaultpolicy
 
 import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	vault "github.com/scailabs/scaivault/pkg/client"
+	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
 
 // Mistake 50: a field that was left out made an informer's handler panic, and the events that followed were lost.
@@ -60,3 +68,48 @@ func TestMistake50BareObjects(t *testing.T) {
 		t.Errorf("subjects without a selector bind %v, %v", got, err)
 	}
 }
+
+// A sweep must not take the policy of an object that was made while it looked: what lives is asked for after the
+// vault, and not of a cache.
+func TestSweepSparesWhatWasJustMade(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	live := fake.NewClientBuilder().WithScheme(scheme).Build()
+	fresh := &v1alpha1.VaultPolicy{ObjectMeta: metav1.ObjectMeta{Name: "fresh", UID: "u1"}}
+	var deleted []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deleted = append(deleted, path.Base(r.URL.Path))
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		if err := live.Create(r.Context(), fresh); err != nil { // made after the sweep began, and its policy too
+			t.Error(err)
+		}
+		_ = json.NewEncoder(w).Encode(vaultapi.PolicyList{Policies: []vaultapi.Policy{
+			{ID: "pol_fresh", Owner: ownerOf("home", "fresh", "u1")},
+			{ID: "pol_gone", Owner: ownerOf("home", "fresh", "u0")},
+			{ID: "pol_edge", Owner: ownerOf("home2", "fresh", "u0")},
+		}})
+	}))
+	defer srv.Close()
+	v, err := vault.New(vault.Options{BaseURL: srv.URL, Retries: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached := fake.NewClientBuilder().WithScheme(scheme).Build() // knows nothing yet
+	s := &Sink{Cached: cached, Live: live, Vault: v.Policies, Guard: passing{}, Cluster: "home"}
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(deleted, []string{"pol_gone"}) {
+		t.Errorf("removed %v", deleted)
+	}
+}
+
+// passing is a guard that finds the pinned vault.
+type passing struct{}
+
+func (passing) Check(context.Context) error { return nil }

@@ -78,6 +78,30 @@ func TestBindings(t *testing.T) {
 	}
 }
 
+// The next end counts; those that have passed, and subjects without one, do not.
+func TestSoonestEnd(t *testing.T) {
+	spec := func(ends ...*metav1.Time) *v1alpha1.VaultPolicySpec {
+		var s v1alpha1.VaultPolicySpec
+		for _, e := range ends {
+			s.Subjects = append(s.Subjects, v1alpha1.PolicySubject{ExpiresAt: e})
+		}
+		return &s
+	}
+	for name, tc := range map[string]struct {
+		spec *v1alpha1.VaultPolicySpec
+		want time.Time
+	}{
+		"nobody":     {spec(), time.Time{}},
+		"for ever":   {spec(nil), time.Time{}},
+		"passed":     {spec(at(-time.Second), at(0)), time.Time{}},
+		"the sooner": {spec(at(time.Hour), nil, at(time.Minute), at(-time.Hour)), now.Add(time.Minute)},
+	} {
+		if got := soonestEnd(tc.spec, now); !got.Equal(tc.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func TestDifference(t *testing.T) {
 	end := vaultapi.At(now)
 	have := []vaultapi.Binding{

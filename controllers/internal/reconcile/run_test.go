@@ -262,6 +262,35 @@ func TestMistake59SuccessIsMeasured(t *testing.T) {
 	}
 }
 
+// A moment that a plan names comes before the refresh, on the dot, whatever the run concluded; one that has passed
+// means now.
+func TestUntil(t *testing.T) {
+	for name, tc := range map[string]struct {
+		in     time.Duration // 0: no moment
+		err    error
+		lo, hi time.Duration
+	}{
+		"none":                  {0, nil, time.Hour, 66 * time.Minute},
+		"sooner":                {time.Minute, nil, time.Minute, time.Minute},
+		"later":                 {24 * time.Hour, nil, time.Hour, 66 * time.Minute},
+		"passed":                {-time.Hour, nil, time.Millisecond, time.Millisecond},
+		"sooner, stalled":       {time.Minute, Stalled("x", errors.New("y")), time.Minute, time.Minute},
+		"waiting ends earlier":  {time.Hour, Waiting("x", time.Second, errors.New("y")), time.Second, 1100 * time.Millisecond},
+		"before waiting's time": {time.Second, Waiting("x", time.Minute, errors.New("y")), time.Second, time.Second},
+	} {
+		b := newBench(t, sample())
+		_, res, err := b.run(t, Plan{Steps: ends(tc.err), Until: func() time.Time {
+			if tc.in == 0 {
+				return time.Time{}
+			}
+			return b.now.Add(tc.in)
+		}})
+		if err != nil || res.RequeueAfter < tc.lo || res.RequeueAfter > tc.hi {
+			t.Errorf("%s: again after %s, %v", name, res.RequeueAfter, err)
+		}
+	}
+}
+
 func TestClip(t *testing.T) {
 	if got := clipTo(strings.Repeat("é", 10), 10); got != "ééé…" {
 		t.Fatalf("%q", got)
