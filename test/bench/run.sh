@@ -2,7 +2,9 @@
 # run.sh: the rows of docs/benchmarks.md, each next to the floor program (a bare net/http JSON handler) in the
 # same run on the same machine. BENCH_SECONDS (60) is the length of a row; BENCH_ENTRIES (1000000) the audit entries
 # that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
-# BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_ROWS=server|operator runs one half.
+# BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_OBJECTS ("2000 10000") are the sizes of
+# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|operator|pod runs one part;
+# pod needs root and what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
@@ -101,12 +103,28 @@ openbao_rows() { # FLOOR-RATE
 }
 
 operator_rows() {
-  say "operator rows (a real control plane)"
-  SCAIVAULT_BIN="$root/bin" go run ./test/bench/operator -objects "${BENCH_OBJECTS:-2000}"
+  local n
+  for n in ${BENCH_OBJECTS:-2000 10000}; do
+    say "operator rows, $n objects (a real control plane)"
+    SCAIVAULT_BIN="$root/bin" go run ./test/bench/operator -objects "$n"
+    echo
+  done
+}
+
+# pod_rows are the steps of `make e2e` that measure a file in a pod, with more changes.
+pod_rows() {
+  say "a file in a running pod (a real kubelet with default settings)"
+  echo "| write over /v1 to the file in a pod | p50, p99 |"
+  echo "|---|---|"
+  E2E_CHANGES=${BENCH_CHANGES:-400} go test -tags e2e -count=1 -timeout 40m -v \
+    -run '^TestKustomize$/^(install|samples|a_team.*|a_file.*)$' ./test/e2e >"$work/pod.log" 2>&1 ||
+    { tail -40 "$work/pod.log" >&2; return 1; }
+  sed -nE 's/.*write → ([^:]*): (.*)/| \1 | \2 |/p' "$work/pod.log"
 }
 
 case "${BENCH_ROWS:-all}" in
   server) server_rows ;;
   operator) operator_rows ;;
-  *) server_rows; operator_rows ;;
+  pod) pod_rows ;;
+  *) server_rows; operator_rows; pod_rows ;;
 esac
