@@ -1,9 +1,11 @@
 package operator_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -96,12 +98,25 @@ func TestEventsLostWithTheOperator(t *testing.T) {
 	killed := w.wire.Trap(true, func(c operator.Call) bool { return strings.HasSuffix(c.Path, "/poll") }, w.operator.Kill)
 	w.put(w.path("s"), map[string]any{"k": "2"}) // ends the poll that is under way
 	w.holds("s", "k=2")
+	w.rests("s")
 	w.put(w.path("s"), map[string]any{"k": "3"}) // ends the one that is caught
 	<-killed
 	w.holds("s", "k=2")
 	w.operator.Start()
 	w.holds("s", "k=3")
 	w.synced("s")
+}
+
+// rests waits until nothing has happened to a VaultSecret for a second: no run goes on that would read a newer value.
+func (w *world) rests(name string) {
+	w.Helper()
+	at, since := "", time.Now()
+	w.until("VaultSecret "+name+" at rest", "true", func() string {
+		if now := w.get(name).ResourceVersion; now != at {
+			at, since = now, time.Now()
+		}
+		return fmt.Sprint(time.Since(since) > time.Second)
+	})
 }
 
 func (w *world) vaultDeletes(name string, permanent bool) {
