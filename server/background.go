@@ -38,6 +38,7 @@ func (s *Server) start(ctx context.Context, c *core) (*running, error) {
 	r.trail.Go(func() error { return c.trail.Run(trail) })
 	r.work.Go(func() error { return c.events.Run(work) })
 	r.work.Go(func() error { return c.authn.Run(work) })
+	r.work.Go(func() error { return c.jobs.Run(work) })
 	r.work.Go(func() error { return s.purge(work, c) })
 	if s.cert != nil {
 		r.work.Go(func() error { return s.cert.watch(work) })

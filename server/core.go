@@ -12,6 +12,7 @@ import (
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/httpapi"
+	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/secrets"
@@ -27,6 +28,7 @@ type core struct {
 	events *events.Log
 	sets   *policies.Cache
 	guard  *guard.Guard
+	jobs   *jobs.Queue
 	authn  *authn.Service
 
 	secrets *secrets.Service // from here on made by finish
@@ -48,6 +50,7 @@ func newCore(db *store.DB, s *Server) *core {
 	c.events = events.NewLog(db, s.log)
 	c.sets = policies.NewCache(db)
 	c.edge = audit.NewEdge(c.trail, s.now)
+	c.jobs = jobs.New(jobs.Options{DB: db, Now: s.config.Now, Log: s.log})
 	c.guard = &guard.Guard{DB: db, Audit: c.trail, Events: c.events, Sets: c.sets, Now: s.now}
 	options := authn.Options{DB: db, Guard: c.guard, Edge: c.edge, Clusters: s.clusters, Now: s.now, Log: s.log}
 	if s.config.Dev {
