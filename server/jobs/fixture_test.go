@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -163,4 +164,31 @@ func got[T any](w *world, c <-chan T) T {
 		w.Fatal("nothing came")
 		panic("unreachable")
 	}
+}
+
+// until looks again and again, as only what others commit can change the answer.
+func (w *world) until(ok func() bool) {
+	w.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			w.Fatal("it did not come to that")
+		}
+		runtime.Gosched()
+	}
+}
+
+// replicas are two stores on one PostgreSQL database; one hears no wake-ups, and the clocks of both are a year ahead.
+type replicas struct {
+	*world
+	deaf *store.DB
+}
+
+func pair(t *testing.T) *replicas {
+	t.Helper()
+	o := storetest.Options(t, store.Postgres)
+	o.Now = func() time.Time { return time.Now().AddDate(1, 0, 0) }
+	db := storetest.Open(t, o)
+	o.DirectURL = ""
+	return &replicas{world: &world{T: t, db: db, clock: newClock()}, deaf: storetest.Open(t, o)}
 }
