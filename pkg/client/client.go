@@ -43,6 +43,7 @@ type Options struct {
 type Client struct {
 	Secrets       *Secrets
 	Policies      *Policies
+	Rotation      *Rotation
 	Audit         *Audit
 	Subscriptions *Subscriptions
 	Auth          *Auth
@@ -96,7 +97,7 @@ func (c *Client) WithToken(source TokenSource) *Client {
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 func (c *Client) wired() *Client {
-	c.Secrets, c.Policies, c.Audit = &Secrets{c}, &Policies{c}, &Audit{c}
+	c.Secrets, c.Policies, c.Rotation, c.Audit = &Secrets{c}, &Policies{c}, &Rotation{c}, &Audit{c}
 	c.Subscriptions, c.Auth, c.TrustRules, c.System = &Subscriptions{c}, &Auth{c}, &TrustRules{c}, &System{c}
 	return c
 }

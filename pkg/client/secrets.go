@@ -78,6 +78,11 @@ func (s *Secrets) Restore(ctx context.Context, path string) (*vaultapi.SecretInf
 	return onPath[vaultapi.SecretInfo](ctx, s.c, path, "/restore", request{method: http.MethodPost})
 }
 
+// Rotate rotates a secret now. It is never repeated on its own.
+func (s *Secrets) Rotate(ctx context.Context, path string, w vaultapi.SecretRotation) (*vaultapi.SecretRotated, error) {
+	return onPath[vaultapi.SecretRotated](ctx, s.c, path, "/rotate", request{method: http.MethodPost, body: w})
+}
+
 // List returns one page of the secrets on which the caller holds list.
 func (s *Secrets) List(ctx context.Context, o ListOptions) (*vaultapi.SecretList, error) {
 	q := query{}

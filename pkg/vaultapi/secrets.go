@@ -24,7 +24,7 @@ type SecretInfo struct {
 	UpdatedAt        Time           `json:"updated_at"`
 	ExpiresAt        *Time          `json:"expires_at"`
 	RotationPolicyID *string        `json:"rotation_policy_id"`
-	RotationStatus   string         `json:"rotation_status,omitempty"` // none | scheduled
+	RotationStatus   string         `json:"rotation_status,omitempty"` // none, or the state of its assignment to a rotation policy
 }
 
 // WriteRequest is the body of PUT /v1/secrets/{path}.
@@ -40,6 +40,8 @@ type WriteOptions struct {
 	MaxVersions int64  `json:"max_versions,omitempty"` // versions to keep; default 10
 	ExpiresIn   string `json:"expires_in,omitempty"`   // duration, such as 1h
 	CASVersion  *int64 `json:"cas_version,omitempty"`  // write only if this is the current version; 0: must not exist
+
+	RotationPolicyID string `json:"rotation_policy_id,omitempty"` // attaches the secret to a rotation policy, by id or name
 }
 
 // MetadataPatch is the body of PATCH /v1/secrets/{path}[/metadata]: a merge. A null removes a key; tags replace.
@@ -58,10 +60,12 @@ type SecretList struct {
 // SecretVersion is one entry of GET /v1/secrets/{path}/versions.
 type SecretVersion struct {
 	Version   int64  `json:"version"`
-	Status    string `json:"status"` // current | previous
+	Status    string `json:"status"` // current | previous | retired
 	Etag      string `json:"etag"`
 	CreatedAt Time   `json:"created_at"`
 	CreatedBy string `json:"created_by"`
+
+	ReadableUntil *Time `json:"readable_until"` // null: as long as it is kept
 }
 
 // VersionList is GET /v1/secrets/{path}/versions, newest first.
