@@ -15,6 +15,7 @@ import (
 	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/seal"
+	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -68,6 +69,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	if err != nil {
 		return fmt.Errorf("key of cursors: %w", err)
 	}
+	recipes := secretpolicies.New(secretpolicies.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors})
 	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys})
 	limits, err := s.config.limits()
 	if err != nil {
@@ -81,13 +83,14 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Limits:         httpapi.Limits{Profile: s.config.profile(), PerMinute: limits},
 		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c, s.cert), Now: s.now, Log: s.log,
 	}, httpapi.Services{
-		Secrets:  c.secrets,
-		Policies: policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors}),
-		Audit:    audit.NewService(c.trail, c.guard),
-		Events:   events.NewService(c.guard, c.events),
-		Authn:    c.authn,
-		Edge:     c.edge,
-		System:   c.system(keys, s),
+		Secrets:        c.secrets,
+		Policies:       policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors}),
+		SecretPolicies: recipes,
+		Audit:          audit.NewService(c.trail, c.guard),
+		Events:         events.NewService(c.guard, c.events),
+		Authn:          c.authn,
+		Edge:           c.edge,
+		System:         c.system(keys, s),
 	})
 	return err
 }

@@ -50,6 +50,8 @@ type Client struct {
 	TrustRules    *TrustRules
 	System        *System
 
+	SecretPolicies *SecretPolicies
+
 	base      string
 	http      *http.Client
 	token     TokenSource
@@ -98,6 +100,7 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 func (c *Client) wired() *Client {
 	c.Secrets, c.Policies, c.Rotation, c.Audit = &Secrets{c}, &Policies{c}, &Rotation{c}, &Audit{c}
+	c.SecretPolicies = &SecretPolicies{c}
 	c.Subscriptions, c.Auth, c.TrustRules, c.System = &Subscriptions{c}, &Auth{c}, &TrustRules{c}, &System{c}
 	return c
 }

@@ -95,6 +95,13 @@ func appendBatch(b []byte, r batchAnswer) []byte {
 	return appendBatchErrors(append(b, '}'), r.errors)
 }
 
+// appendPreview appends values that are stored nowhere.
+func appendPreview(b []byte, p vaultapi.SecretPolicyPreview) []byte {
+	b = appendText(append(b, '{'), "secret_policy_id", p.SecretPolicyID)
+	b = append(appendKey(b, "fields"), p.Fields.Reveal()...)
+	return append(b, '}')
+}
+
 // appendBatchMetadata appends a batch metadata read.
 func appendBatchMetadata(b []byte, r vaultapi.BatchMetadataResponse) []byte {
 	b = append(appendKey(append(b, '{'), "secrets"), '{')

@@ -21,6 +21,7 @@ const (
 	rateAuditQuery
 	ratePolicy
 	ratePolicyTest
+	ratePreview // values made to look at: an RSA key costs a second of a processor
 	rateSubscription
 	ratePoll
 	rateIdentity
@@ -47,6 +48,7 @@ func documentedLimits() [categories]limitRow {
 		rateAuditQuery:    {"audit_query", 50},
 		ratePolicy:        {"policy", 50},
 		ratePolicyTest:    {"policy_test", 200},
+		ratePreview:       {"secret_policy_preview", 20},
 		rateSubscription:  {"subscription", 20},
 		ratePoll:          {"subscription_poll", 240},
 		rateIdentity:      {"identity", 300},

@@ -5,18 +5,20 @@ import (
 	"github.com/scailabs/scaivault/server/authn"
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/policies"
+	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/secrets"
 )
 
 // Services is what the edge answers from. All of it is needed to serve; the OpenAPI document needs none.
 type Services struct {
-	Secrets  *secrets.Service
-	Policies *policies.Service
-	Audit    *audit.Service
-	Events   *events.Service
-	Authn    *authn.Service
-	Edge     Edge
-	System   System
+	Secrets        *secrets.Service
+	Policies       *policies.Service
+	SecretPolicies *secretpolicies.Service
+	Audit          *audit.Service
+	Events         *events.Service
+	Authn          *authn.Service
+	Edge           Edge
+	System         System
 }
 
 // New puts the domain services behind HTTP. Errors: a rate limit profile or override that does not exist.

@@ -60,6 +60,7 @@ func table(s *Server, services Services) []route {
 	rows := slices.Concat(
 		secretRoutes(secretHandlers{service: services.Secrets}),
 		policyRoutes(policyHandlers{service: services.Policies}),
+		secretPolicyRoutes(secretPolicyHandlers{service: services.SecretPolicies}),
 		auditRoutes(auditHandlers{service: services.Audit}),
 		subscriptionRoutes(subscriptionHandlers{service: services.Events}),
 		authRoutes(authHandlers{service: services.Authn}),

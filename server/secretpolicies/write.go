@@ -3,6 +3,7 @@ package secretpolicies
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
@@ -12,6 +13,7 @@ import (
 // Create makes a policy. Scope admin. Errors: validation_error, secret_policy_exists.
 func (s *Service) Create(ctx context.Context, who guard.Caller, w vaultapi.SecretPolicyWrite) (vaultapi.SecretPolicy, error) {
 	a, id := access(ActionCreate, ""), newID()
+	w.Fields = tidy(w.Fields)
 	d, err := s.sealed(ctx, who, a, id, &w.Fields)
 	if err != nil {
 		return refused[vaultapi.SecretPolicy](ctx, s, who, a, err)
@@ -64,6 +66,10 @@ func set[T any](to, from *T) {
 // edit finds a policy, changes it and stores what came of it.
 func (s *Service) edit(ctx context.Context, who guard.Caller, ref string, p vaultapi.SecretPolicyPatch) (vaultapi.SecretPolicy, error) {
 	a := access(ActionUpdate, ref)
+	if p.Fields != nil {
+		fields := tidy(*p.Fields)
+		p.Fields = &fields
+	}
 	id, d, err := s.sealedEdit(ctx, who, a, ref, p)
 	if err != nil {
 		return refused[vaultapi.SecretPolicy](ctx, s, who, a, err)
@@ -139,6 +145,17 @@ func nameFree(c *guard.Call, name string) error {
 // all, he learns only that.
 func refused[T any](ctx context.Context, s *Service, who guard.Caller, a guard.Access, err error) (T, error) {
 	return guard.Do(ctx, s.guard, who, a, func(*guard.Call) (zero T, _ error) { return zero, err })
+}
+
+// tidy writes a config that is null as one that is absent.
+func tidy(fields []vaultapi.SecretPolicyField) []vaultapi.SecretPolicyField {
+	tidied := slices.Clone(fields)
+	for i, f := range tidied {
+		if string(f.Config) == "null" {
+			tidied[i].Config = nil
+		}
+	}
+	return tidied
 }
 
 // encode writes a recipe as it is sealed.

@@ -16,6 +16,7 @@ func TestTrafficFitsTheDocument(t *testing.T) {
 	r := newRecorder(t, base)
 	secretTraffic(t, r)
 	policyTraffic(t, r)
+	secretPolicyTraffic(t, r)
 	subscriptionTraffic(t, r)
 	auditTraffic(t, r)
 	authTraffic(t, r)
