@@ -25,3 +25,10 @@ func mapped(err error) error {
 	}
 	return err
 }
+
+// moot tells whether the server's own work turned out to be another's. Nobody else's error counts: what a caller
+// tried is recorded.
+func moot(who Caller, err error) bool {
+	var m interface{ Moot() bool }
+	return who.Type == TypeSystem && errors.As(err, &m) && m.Moot()
+}

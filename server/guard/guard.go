@@ -171,7 +171,8 @@ func DoMany[T any](ctx context.Context, g *Guard, who Caller, a Access, paths []
 }
 
 // Change runs work in a transaction that also holds its audit entry and its events, if who may.
-// A refused or failed change leaves an entry of its own.
+// A refused or failed change leaves an entry of its own, unless the server itself found that a change was not to
+// be made at all, because another replica had made it.
 func Change[T any](ctx context.Context, g *Guard, who Caller, a Access, work func(*Call) (T, error)) (T, error) {
 	var zero, value T
 	start := g.Now()
@@ -192,6 +193,9 @@ func Change[T any](ctx context.Context, g *Guard, who Caller, a Access, work fun
 	}
 	if err == nil {
 		return value, nil
+	}
+	if moot(who, err) {
+		return zero, err
 	}
 	if rerr := g.Audit.Append(ctx, g.entry(a, &Call{Who: who, now: start}, err)); rerr != nil {
 		return zero, unrecorded(rerr)

@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	crypto "crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +17,16 @@ import (
 
 // ErrLost says that a job's claim is not the worker's any more: nothing of the transaction may stay. A worker
 // hands it on as it is.
-var ErrLost = errors.New("the job's claim is lost: its lease is over, or it was rescheduled or cancelled")
+var ErrLost error = lostError{}
+
+type lostError struct{}
+
+func (lostError) Error() string {
+	return "the job's claim is lost: its lease is over, or it was rescheduled or cancelled"
+}
+
+// Moot tells the guard that there was nothing to do, so that there is nothing to record.
+func (lostError) Moot() bool { return true }
 
 // Job is one claim of a row.
 type Job struct {
@@ -137,4 +148,8 @@ func channel(kind string) string { return "scaivault_jobs_" + kind }
 
 // newFence is where a row's fences begin. It is random, so that a row that was removed and made anew never has
 // the fence of a claim of old; claims count on from it.
-func newFence() int64 { return rand.Int64N(1 << 62) }
+func newFence() int64 {
+	var b [8]byte
+	_, _ = crypto.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return int64(binary.BigEndian.Uint64(b[:]) >> 2)
+}
