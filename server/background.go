@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	purgeEvery  = time.Minute
-	purgeBatch  = 100
 	flushWithin = 5 * time.Second
 )
 
@@ -39,7 +37,6 @@ func (s *Server) start(ctx context.Context, c *core) (*running, error) {
 	r.work.Go(func() error { return c.events.Run(work) })
 	r.work.Go(func() error { return c.authn.Run(work) })
 	r.work.Go(func() error { return c.jobs.Run(work) })
-	r.work.Go(func() error { return s.purge(work, c) })
 	if s.cert != nil {
 		r.work.Go(func() error { return s.cert.watch(work) })
 	}
@@ -63,31 +60,6 @@ func (s *Server) serveAdmin(ctx context.Context, c *core, r *running) error {
 		return nil
 	})
 	return nil
-}
-
-// purge removes secrets whose time of restoring is over.
-func (s *Server) purge(ctx context.Context, c *core) error {
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := s.purgeAll(ctx, c); err != nil && ctx.Err() == nil {
-				s.log.Warn("deleted secrets could not be purged; trying again", "error", err)
-			}
-		}
-	}
-}
-
-func (s *Server) purgeAll(ctx context.Context, c *core) error {
-	for {
-		n, err := c.secrets.PurgeDue(ctx, s.now(), purgeBatch)
-		if err != nil || n < purgeBatch {
-			return err
-		}
-	}
 }
 
 // stop ends the background work: last uses and folded entries are written, then the trail is signed to its end.

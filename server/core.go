@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/scailabs/scaivault/pkg/vaultapi"
@@ -70,7 +71,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		return fmt.Errorf("key of cursors: %w", err)
 	}
 	recipes := secretpolicies.New(secretpolicies.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors})
-	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys})
+	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs})
 	limits, err := s.config.limits()
 	if err != nil {
 		return err
@@ -79,12 +80,14 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	if err != nil {
 		return err
 	}
+	rules := policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors})
+	c.register(c.secrets.Jobs(), rules.Jobs(), c.authn.Jobs(), c.events.Jobs())
 	c.api, err = httpapi.New(httpapi.Config{
 		Limits:         httpapi.Limits{Profile: s.config.profile(), PerMinute: limits},
 		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c, s.cert), Now: s.now, Log: s.log,
 	}, httpapi.Services{
 		Secrets:        c.secrets,
-		Policies:       policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors}),
+		Policies:       rules,
 		SecretPolicies: recipes,
 		Audit:          audit.NewService(c.trail, c.guard),
 		Events:         events.NewService(c.guard, c.events),
@@ -93,6 +96,12 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		System:         c.system(keys, s),
 	})
 	return err
+}
+
+func (c *core) register(domains ...[]jobs.Kind) {
+	for _, kind := range slices.Concat(domains...) {
+		c.jobs.Register(kind)
+	}
 }
 
 func (c *core) system(keys *seal.Keyring, s *Server) httpapi.System {

@@ -1,11 +1,5 @@
 package vaultapi
 
-import (
-	"encoding/json"
-	"errors"
-	"strings"
-)
-
 // RotationPolicy says how often the secrets that are assigned to it get a new version, and how (contract
 // section 6). A duration is echoed as it was written, and in seconds.
 type RotationPolicy struct {
@@ -216,34 +210,4 @@ type RotationGrace struct {
 	Version int64  `json:"version"`           // the previous version
 	EndsAt  string `json:"ends_at,omitempty"` // RFC 3339; within now and rotation + max(grace_period, grace_hold)
 	EndsIn  string `json:"ends_in,omitempty"` // a duration, or 0s: now
-}
-
-// Thresholds are durations before an event, such as 7d,1d. A list is accepted where they are read; the string
-// is what is written (contract OC-31).
-type Thresholds string
-
-// List gives the durations, each as text.
-func (t Thresholds) List() []string {
-	list := []string{}
-	for _, s := range strings.Split(string(t), ",") {
-		if s = strings.TrimSpace(s); s != "" {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// UnmarshalJSON reads the string or a list of strings.
-func (t *Thresholds) UnmarshalJSON(b []byte) error {
-	var text string
-	if json.Unmarshal(b, &text) == nil {
-		*t = Thresholds(text)
-		return nil
-	}
-	var list []string
-	if json.Unmarshal(b, &list) != nil {
-		return errors.New("must be a string such as 7d,1d, or a list of durations")
-	}
-	*t = Thresholds(strings.Join(list, ","))
-	return nil
 }

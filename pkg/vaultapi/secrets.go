@@ -23,6 +23,7 @@ type SecretInfo struct {
 	CreatedAt        Time           `json:"created_at"`
 	UpdatedAt        Time           `json:"updated_at"`
 	ExpiresAt        *Time          `json:"expires_at"`
+	NotifyBefore     Thresholds     `json:"notify_before"` // when the expiry is announced, such as 30d,7d,1d; "": only when it has come
 	RotationPolicyID *string        `json:"rotation_policy_id"`
 	RotationStatus   string         `json:"rotation_status,omitempty"` // none, or the state of its assignment to a rotation policy
 }
@@ -39,7 +40,11 @@ type WriteRequest struct {
 type WriteOptions struct {
 	MaxVersions int64  `json:"max_versions,omitempty"` // versions to keep; default 10
 	ExpiresIn   string `json:"expires_in,omitempty"`   // duration, such as 1h
-	CASVersion  *int64 `json:"cas_version,omitempty"`  // write only if this is the current version; 0: must not exist
+
+	// NotifyBefore is when the expiry is announced by secret.expiring: durations as in "30d,7d,1d", or a list of
+	// them; at most 16. Absent: unchanged, 30d,7d,1d at creation. Empty: not at all.
+	NotifyBefore *Thresholds `json:"notify_before,omitempty"`
+	CASVersion   *int64      `json:"cas_version,omitempty"` // write only if this is the current version; 0: must not exist
 
 	RotationPolicyID string `json:"rotation_policy_id,omitempty"` // attaches the secret to a rotation policy, by id or name
 }

@@ -72,11 +72,10 @@ func (s *Service) FlushLastUsed(ctx context.Context) error {
 	return err
 }
 
-// Run writes last uses and removes old tokens until ctx ends, then writes what is left.
+// Run writes last uses until ctx ends, then writes what is left.
 func (s *Service) Run(ctx context.Context) error {
-	flush, purge := time.NewTicker(FlushEvery), time.NewTicker(purgeEvery)
+	flush := time.NewTicker(FlushEvery)
 	defer flush.Stop()
-	defer purge.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,10 +85,6 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-flush.C:
 			if err := s.FlushLastUsed(ctx); err != nil {
 				s.log.Warn("last uses of tokens could not be written; trying again", "error", err)
-			}
-		case <-purge.C:
-			if err := s.Purge(ctx); err != nil {
-				s.log.Warn("old tokens could not be removed; trying again", "error", err)
 			}
 		}
 	}

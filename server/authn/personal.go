@@ -13,6 +13,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/store"
 )
 
@@ -22,6 +23,7 @@ const DefaultLife = 90 * 24 * time.Hour
 const (
 	maxLife    = 10 * 365 * 24 * time.Hour
 	purgeEvery = 10 * time.Minute
+	purgeLease = 5 * time.Minute
 	// keepPersonal lets an administrator see for a while which tokens ended; exchanged ones are too many for that.
 	keepPersonal  = 30 * 24 * time.Hour
 	keepExchanged = time.Hour
@@ -109,6 +111,14 @@ func (s *Service) Revoke(ctx context.Context, who guard.Caller, id string) error
 		return struct{}{}, nil
 	})
 	return err
+}
+
+// Jobs are what this package does later: it removes tokens that ended long ago. That they have ended does not wait
+// for it: each is judged by its time.
+func (s *Service) Jobs() []jobs.Kind {
+	return []jobs.Kind{{Name: "token.purge", Lease: purgeLease, Every: purgeEvery, Run: func(ctx context.Context, _ jobs.Job) error {
+		return s.Purge(ctx)
+	}}}
 }
 
 // Purge removes tokens that ended long ago, a bounded number per transaction.

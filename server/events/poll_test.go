@@ -2,7 +2,6 @@ package events_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/store"
 	"github.com/scailabs/scaivault/server/store/storetest"
 )
@@ -259,7 +259,8 @@ func TestRetention(t *testing.T) {
 
 		c.advance(events.Retention + time.Minute)
 		stop = w.runOnce()
-		w.untilOldestIs("tnt_a", 1200) // the newest stays
+		w.sweep()
+		w.oldestIs("tnt_a", 1200) // the newest stays
 		if p := w.pollWith(alice, sub.ID, events.PollRequest{}); !p.Gap {
 			w.Errorf("the cursor is older than the log, yet: %v", paths(p))
 		}
@@ -272,9 +273,8 @@ func TestRetention(t *testing.T) {
 			w.Errorf("who was up to date got %+v", p)
 		}
 		stop()
-		stop = w.runOnce()
-		w.untilOldestIs("tnt_a", 1201)
-		stop()
+		w.sweep()
+		w.oldestIs("tnt_a", 1201)
 	}, func(o *store.Options) { o.Now = c.now })
 }
 
@@ -287,13 +287,20 @@ func (w *world) idAt(tenant string, position int64) string {
 	return id
 }
 
-func (w *world) untilOldestIs(tenant string, position int64) {
+// sweep runs the log's job once.
+func (w *world) sweep() {
 	w.Helper()
-	w.eventually(fmt.Sprintf("the log of %s begins at %d", tenant, position), func() bool {
-		var first int64
-		err := w.db.QueryRow(w.Context(), `SELECT min(position) FROM events WHERE tenant = $1`, tenant).Scan(&first)
-		return err == nil && first == position
-	})
+	if err := w.log.Jobs()[0].Run(w.Context(), jobs.Job{}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) oldestIs(tenant string, position int64) {
+	w.Helper()
+	var first int64
+	if err := w.db.QueryRow(w.Context(), `SELECT min(position) FROM events WHERE tenant = $1`, tenant).Scan(&first); err != nil || first != position {
+		w.Fatalf("the log of %s begins at %d, %v, want %d", tenant, first, err, position)
+	}
 }
 
 // runOnce runs the log until the returned function is called.

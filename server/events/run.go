@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/store"
 )
 
@@ -23,6 +24,7 @@ const (
 	busyPause = 5 * time.Millisecond
 
 	sweepEvery   = time.Minute
+	sweepLease   = 5 * time.Minute
 	sequenceRows = 1000
 	sweepRows    = 500 // as in oldestQuery
 
@@ -30,12 +32,18 @@ const (
 	sequencerLock = 0x5ca1_0001
 )
 
-// Run sequences committed events (on PostgreSQL) and removes events that are past their retention, until ctx
-// ends. Every replica runs it. It returns nil; its failures are logged and tried again.
+// Jobs are what the log does later: it removes events that are past their retention.
+func (l *Log) Jobs() []jobs.Kind {
+	return []jobs.Kind{{Name: "event.purge", Lease: sweepLease, Every: sweepEvery, Run: func(ctx context.Context, _ jobs.Job) error {
+		return l.sweep(ctx)
+	}}}
+}
+
+// Run sequences committed events (on PostgreSQL) until ctx ends. Every replica runs it. It returns nil; its failures
+// are logged and tried again.
 func (l *Log) Run(ctx context.Context) error {
 	defer l.Release()
-	sweep, poll := time.NewTimer(0), time.NewTimer(pollEvery)
-	defer sweep.Stop()
+	poll := time.NewTimer(pollEvery)
 	defer poll.Stop()
 	for {
 		pause, wake := pollEvery, l.db.Wake(wakeChannel)
@@ -46,9 +54,6 @@ func (l *Log) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-sweep.C:
-			l.report(ctx, "old events stay", l.sweep(ctx))
-			sweep.Reset(sweepEvery)
 		case <-l.kicked:
 		case <-wake:
 		case <-l.ticks(poll):

@@ -115,6 +115,7 @@ func configureSchemas(r *jsonschema.Reflector) {
 	r.AddTypeMapping(vaultapi.Values{}, anyObject{})
 	r.AddTypeMapping(json.RawMessage{}, anyObject{})
 	r.AddTypeMapping(map[string]any{}, anyObject{})
+	r.AddTypeMapping(vaultapi.Thresholds(""), durationList{})
 	r.AddTypeMapping(document{}, "")
 	r.AddTypeMapping(secrets.Path{}, "")
 	r.AddTypeMapping(time.Duration(0), "")
@@ -138,6 +139,19 @@ type anyObject struct{}
 func (anyObject) JSONSchema() (jsonschema.Schema, error) {
 	var s jsonschema.Schema
 	s.AddType(jsonschema.Object)
+	return s, nil
+}
+
+// durationList is a string such as 7d,1d, or a list of such durations.
+type durationList struct{}
+
+// JSONSchema implements jsonschema.Exposer.
+func (durationList) JSONSchema() (jsonschema.Schema, error) {
+	var s, item jsonschema.Schema
+	item.AddType(jsonschema.String)
+	s.AddType(jsonschema.String)
+	s.AddType(jsonschema.Array)
+	s.ItemsEns().WithSchemaOrBool(item.ToSchemaOrBool())
 	return s, nil
 }
 

@@ -34,6 +34,17 @@ type restoredData struct {
 	RestoredBy string `json:"restored_by"`
 }
 
+type expiringData struct {
+	ExpiresAt     *vaultapi.Time `json:"expires_at"`
+	DaysRemaining int64          `json:"days_remaining"` // days begun
+	Threshold     string         `json:"threshold"`      // as in notify_before
+}
+
+type expiredData struct {
+	ExpiresAt *vaultapi.Time `json:"expires_at"`
+	Version   int64          `json:"version"`
+}
+
 type metadataUpdatedData struct {
 	Version   int64    `json:"version"`
 	UpdatedBy string   `json:"updated_by"`

@@ -13,6 +13,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
@@ -24,6 +25,7 @@ type world struct {
 	*secrets.Service
 	db    *store.DB
 	keys  *seal.Keyring
+	jobs  *jobs.Queue
 	trail *trail
 	sets  *sets
 	clock *clock
@@ -45,7 +47,8 @@ func newWorld(tb testing.TB, db *store.DB, change ...func(*secrets.Deps)) *world
 		tb.Fatal(err)
 	}
 	w := &world{db: db, keys: keys, trail: &trail{}, sets: newSets(tb), clock: newClock()}
-	d := secrets.Deps{DB: db, Keys: keys, Guard: guardOf(w)}
+	w.jobs = jobs.New(jobs.Options{DB: db, Now: w.clock.now})
+	d := secrets.Deps{DB: db, Keys: keys, Guard: guardOf(w), Jobs: w.jobs}
 	for _, c := range change {
 		c(&d)
 	}
@@ -263,3 +266,16 @@ func pathsOf(items []vaultapi.SecretInfo) []string {
 	}
 	return paths
 }
+
+// field is a string field of a JSON object.
+func field(tb testing.TB, raw json.RawMessage, name string) string {
+	tb.Helper()
+	var object map[string]any
+	if err := json.Unmarshal(raw, &object); err != nil {
+		tb.Fatal(err)
+	}
+	text, _ := object[name].(string)
+	return text
+}
+
+func thresholds(t vaultapi.Thresholds) *vaultapi.Thresholds { return &t }

@@ -30,6 +30,9 @@ type head struct {
 	deleted     *int64
 	purge       *int64
 	rotation    *string
+
+	notifyBefore string // thresholds, longest first; "": only the expiry itself is announced
+	notice       *int64 // when the expiry is announced next; nil: it does not expire, or all was said
 }
 
 // gone tells whether nothing can bring the secret back, so that its path is free.
@@ -47,6 +50,7 @@ type draft struct {
 	maxVersions int64   // 0: as it is
 	expiresIn   time.Duration
 	cas         *int64
+	notify      *string // thresholds; nil: as they are
 }
 
 // newDraft checks all of a write but its data.
@@ -75,6 +79,13 @@ func newDraft(in vaultapi.WriteRequest) (draft, error) {
 		}
 		d.expiresIn = life
 	}
+	if in.Options.NotifyBefore != nil {
+		thresholds, err := encodeNotice(*in.Options.NotifyBefore)
+		if err != nil {
+			return draft{}, err
+		}
+		d.notify = &thresholds
+	}
 	return d, nil
 }
 
@@ -96,7 +107,7 @@ func checkType(t string) error {
 // A write without expires_in makes a version that does not expire.
 func next(path string, old *head, d draft, now time.Time) (head, error) {
 	if old.gone(now) {
-		old = &head{secretType: defaultType, maxVersions: defaultMaxVersions, metadata: noMetadata, created: now.UnixMicro()}
+		old = &head{secretType: defaultType, maxVersions: defaultMaxVersions, metadata: noMetadata, notifyBefore: defaultNotice, created: now.UnixMicro()}
 	}
 	if old.deleted != nil {
 		return head{}, stillDeleted(path)
@@ -119,7 +130,10 @@ func next(path string, old *head, d draft, now time.Time) (head, error) {
 		at := now.Add(d.expiresIn).UnixMicro()
 		h.expires = &at
 	}
-	return h, nil
+	if d.notify != nil {
+		h.notifyBefore = *d.notify
+	}
+	return h, h.plan(now)
 }
 
 // info is the secret as it is answered, without what other tables know of it.
@@ -132,7 +146,7 @@ func (h *head) info(uid string) (vaultapi.SecretInfo, error) {
 		Path: h.path, SecretType: h.secretType, Version: h.version, Etag: etag(uid),
 		Metadata: m, Tags: tagsOf(m), MaxVersions: h.maxVersions,
 		CreatedAt: vaultapi.AtMicros(h.created), UpdatedAt: vaultapi.AtMicros(h.updated), ExpiresAt: vaultapi.MaybeAt(h.expires),
-		RotationPolicyID: h.rotation, RotationStatus: "none",
+		RotationPolicyID: h.rotation, RotationStatus: "none", NotifyBefore: vaultapi.Thresholds(h.notifyBefore),
 	}
 	if h.rotation != nil {
 		info.RotationStatus = "scheduled"

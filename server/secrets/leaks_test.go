@@ -104,7 +104,7 @@ func TestMistake38NoFailureShowsAValue(t *testing.T) {
 		if err := db.Update(t.Context(), damage); err != nil {
 			t.Fatal(err)
 		}
-		w = &world{Service: secrets.New(secrets.Deps{DB: db, Keys: w.keys, Guard: guardOf(w)}), db: db, keys: w.keys, trail: w.trail, sets: w.sets, clock: w.clock}
+		w = &world{Service: secrets.New(secrets.Deps{DB: db, Keys: w.keys, Guard: guardOf(w), Jobs: w.jobs}), db: db, keys: w.keys, trail: w.trail, sets: w.sets, clock: w.clock}
 		fails("damaged", func() error { _, err := w.Read(t.Context(), root, at(t, "a"), 0); return err }())
 		fails("soft-deleted", func() error {
 			w.mustDelete(t, "a", false)

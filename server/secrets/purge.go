@@ -2,59 +2,48 @@ package secrets
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/jobs"
 )
 
-// PurgeDue removes up to limit secrets whose retention was over at now, as system:secrets, each in a
-// transaction of its own with its audit entry and event. It returns how many it removed. Several replicas
-// may call it at once.
-func (s *Service) PurgeDue(ctx context.Context, now time.Time, limit int) (int, error) {
-	due, err := s.purgeable(ctx, now, limit)
-	if err != nil {
-		return 0, err
+// Kinds of jobs of this package; their key is the secret's path. Migrations name them too.
+const (
+	jobPurge  = "secret.purge"  // of a soft-deleted secret, due when its retention ends
+	jobExpiry = "secret.expiry" // of a secret that expires, due at its next notice
+)
+
+const (
+	jobLease   = time.Minute
+	jobWorkers = 8
+)
+
+// component is who does the jobs of this package: system:secrets.
+const component = "secrets"
+
+// Jobs are what this package does later: it removes soft-deleted secrets whose retention is over, and announces
+// expiries.
+func (s *Service) Jobs() []jobs.Kind {
+	return []jobs.Kind{
+		{Name: jobPurge, Lease: jobLease, Workers: jobWorkers, Run: s.purge},
+		{Name: jobExpiry, Lease: jobLease, Workers: jobWorkers, Run: s.announceExpiry},
 	}
-	removed := 0
-	for _, key := range due {
-		err := s.purge(ctx, key, now)
-		if err == nil {
-			removed++
-			continue
-		}
-		if !fault.Is(err, fault.CodeSecretNotFound) { // not found: restored, or purged by a replica
-			return removed, err
-		}
-	}
-	return removed, nil
 }
 
-func (s *Service) purgeable(ctx context.Context, now time.Time, limit int) ([]cacheKey, error) {
-	const query = `SELECT tenant, path FROM secrets WHERE purge_at IS NOT NULL AND purge_at <= $1 ORDER BY purge_at LIMIT $2`
-	var due []cacheKey
-	err := each(ctx, s.db, query, []any{now.UnixMicro(), limit}, func(row scanner) error {
-		var key cacheKey
-		err := row.Scan(&key.tenant, &key.path)
-		due = append(due, key)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("secrets to purge: %w", err)
-	}
-	return due, nil
-}
-
-func (s *Service) purge(ctx context.Context, key cacheKey, now time.Time) error {
-	a := guard.Access{Action: ActionPurge, Path: key.path}
-	_, err := guard.Change(ctx, s.guard, guard.System("secrets", key.tenant), a, func(c *guard.Call) (struct{}, error) {
-		h, err := lockHead(s.db, c.Tx, key.tenant, key.path)
+// purge is a job: it removes a secret for good, with its audit entry and event, once its retention is over.
+func (s *Service) purge(ctx context.Context, j jobs.Job) error {
+	a := guard.Access{Action: ActionPurge, Path: j.Key}
+	_, err := guard.Change(ctx, s.guard, guard.System(component, j.Tenant), a, func(c *guard.Call) (struct{}, error) {
+		h, err := lockHead(s.db, c.Tx, j.Tenant, j.Key)
 		if err != nil {
 			return struct{}{}, err
 		}
-		if h == nil || h.deleted == nil || !h.gone(now) {
-			return struct{}{}, notFound(key.path)
+		if h == nil || h.purge == nil || time.UnixMicro(*h.purge).After(j.Due) { // whoever made it so has moved the job
+			return struct{}{}, jobs.ErrLost
+		}
+		if err := s.jobs.Finish(c.Tx, j, time.Time{}); err != nil {
+			return struct{}{}, err
 		}
 		_, err = s.removeForGood(c, *h)
 		return struct{}{}, err

@@ -3,10 +3,12 @@ package secrets
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/store"
 )
 
 // Delete deletes the secret at p: softly, so that it can be restored for the time of retention, or
@@ -38,7 +40,38 @@ func (s *Service) softDelete(c *guard.Call, h head) (vaultapi.DeleteResult, erro
 	if err := updateHead(c.Tx, c.Who.Tenant, h); err != nil {
 		return result, err
 	}
+	if err := s.schedulePurge(c, h); err != nil {
+		return result, err
+	}
 	return result, s.announceDeletion(c, result)
+}
+
+// schedulePurge has h removed when its retention ends; its expiry is not announced while it is deleted.
+func (s *Service) schedulePurge(c *guard.Call, h head) error {
+	if h.notice != nil {
+		if err := s.jobs.Cancel(c.Tx, jobExpiry, c.Who.Tenant, h.path); err != nil {
+			return err
+		}
+	}
+	return s.jobs.Schedule(c.Tx, jobPurge, c.Who.Tenant, h.path, time.UnixMicro(*h.purge))
+}
+
+// unschedulePurge keeps h; of the notices that passed while it was deleted the newest is announced now.
+func (s *Service) unschedulePurge(c *guard.Call, h head) error {
+	if err := s.jobs.Cancel(c.Tx, jobPurge, c.Who.Tenant, h.path); err != nil {
+		return err
+	}
+	return s.scheduleNotice(c, h, false)
+}
+
+// removeAll removes a secret and what was to be done with it.
+func (s *Service) removeAll(tx *store.Tx, tenant, path string) error {
+	for _, kind := range []string{jobPurge, jobExpiry} {
+		if err := s.jobs.Cancel(tx, kind, tenant, path); err != nil {
+			return err
+		}
+	}
+	return removeRows(tx, tenant, path)
 }
 
 func (s *Service) removeForGood(c *guard.Call, h head) (vaultapi.DeleteResult, error) {
@@ -46,7 +79,7 @@ func (s *Service) removeForGood(c *guard.Call, h head) (vaultapi.DeleteResult, e
 	if err != nil {
 		return result, err
 	}
-	if err := removeAll(c.Tx, c.Who.Tenant, h.path); err != nil {
+	if err := s.removeAll(c.Tx, c.Who.Tenant, h.path); err != nil {
 		return result, err
 	}
 	return result, s.announceDeletion(c, result)
@@ -89,6 +122,9 @@ func (s *Service) Restore(ctx context.Context, who guard.Caller, p Path) (vaulta
 		h.deleted, h.purge = nil, nil
 		info, err := s.rewritten(c, *h)
 		if err != nil || !wasDeleted {
+			return info, err
+		}
+		if err := s.unschedulePurge(c, *h); err != nil {
 			return info, err
 		}
 		return info, c.Emit(EventRestored, p.text, restoredData{Version: h.version, RestoredBy: c.Who.ID})

@@ -10,8 +10,6 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/secrets"
-	"github.com/scailabs/scaivault/server/store"
-	"github.com/scailabs/scaivault/server/store/storetest"
 )
 
 func (w *world) mustDelete(tb testing.TB, path string, permanent bool) vaultapi.DeleteResult {
@@ -94,52 +92,6 @@ func TestPermanentDelete(t *testing.T) {
 		w.mustWrite(t, "a", value(`{}`))
 		if e := w.events(t)[1]; string(e.Data) != `{"version_count":1,"deleted_by":"user:root@example.com","permanent":true}` {
 			t.Errorf("event %s", e.Data)
-		}
-	})
-}
-
-func TestPurgeDue(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w := newWorld(t, db, func(d *secrets.Deps) { d.Retention = 24 * time.Hour })
-		for _, path := range []string{"a", "b", "c", "kept", "restored"} {
-			w.mustWrite(t, path, value(`{}`))
-		}
-		w.mustDelete(t, "restored", false)
-		for _, path := range []string{"a", "b", "c"} {
-			w.mustDelete(t, path, false)
-		}
-		w.clock.add(12 * time.Hour)
-		w.mustDelete(t, "kept", false)
-		if _, err := w.Restore(t.Context(), root, at(t, "restored")); err != nil {
-			t.Fatal(err)
-		}
-		purge := func(limit, want int) {
-			t.Helper()
-			if n, err := w.PurgeDue(t.Context(), w.clock.now(), limit); err != nil || n != want {
-				t.Errorf("purged %d, %v, want %d", n, err, want)
-			}
-		}
-		purge(10, 0)
-		w.clock.add(12 * time.Hour)
-		_, err := w.Restore(t.Context(), root, at(t, "a"))
-		wantFault(t, err, fault.CodeSecretNotFound)
-		if info := w.mustWrite(t, "b", value(`{"new":1}`)); info.Version != 1 {
-			t.Errorf("a path whose retention is over but was not purged: %+v", info)
-		}
-		purge(1, 1)
-		if e := w.trail.last(t); e.Action != "secret_purge" || !e.Success || e.IdentityID != "system:secrets" {
-			t.Errorf("recorded %+v", e)
-		}
-		events := w.events(t)
-		if e := events[len(events)-1]; e.Type != "secret.deleted" || string(e.Data) != `{"version_count":1,"deleted_by":"system:secrets","permanent":true}` {
-			t.Errorf("event %s %s", e.Type, e.Data)
-		}
-		purge(10, 1)
-		purge(10, 0)
-		w.mustRead(t, "b", 0, `{"new":1}`)
-		w.mustRead(t, "restored", 0, `{}`)
-		if _, err := w.Restore(t.Context(), root, at(t, "kept")); err != nil {
-			t.Errorf("retention of kept is not over: %v", err)
 		}
 	})
 }

@@ -10,9 +10,11 @@ import (
 
 // insertHead tells whether the path was free; if not, another transaction has just taken it.
 func insertHead(tx *store.Tx, tenant string, h head) (bool, error) {
-	res, err := tx.Exec(`INSERT INTO secrets (tenant, path, secret_type, version, max_versions, metadata, created_at, updated_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant, path) DO NOTHING`,
-		tenant, h.path, h.secretType, h.version, h.maxVersions, h.metadata, h.created, h.updated, h.expires)
+	res, err := tx.Exec(`INSERT INTO secrets (tenant, path, secret_type, version, max_versions, metadata, created_at, updated_at, expires_at,
+ notify_before, notice_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, path) DO NOTHING`,
+		tenant, h.path, h.secretType, h.version, h.maxVersions, h.metadata, h.created, h.updated, h.expires,
+		h.notifyBefore, h.notice)
 	if err != nil {
 		return false, fmt.Errorf("add secret %s: %w", h.path, err)
 	}
@@ -22,10 +24,19 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant, path) DO NOTHIN
 
 func updateHead(tx *store.Tx, tenant string, h head) error {
 	_, err := tx.Exec(`UPDATE secrets SET secret_type = $3, version = $4, max_versions = $5, metadata = $6, updated_at = $7,
- expires_at = $8, deleted_at = $9, purge_at = $10 WHERE tenant = $1 AND path = $2`,
-		tenant, h.path, h.secretType, h.version, h.maxVersions, h.metadata, h.updated, h.expires, h.deleted, h.purge)
+ expires_at = $8, deleted_at = $9, purge_at = $10, notify_before = $11, notice_at = $12 WHERE tenant = $1 AND path = $2`,
+		tenant, h.path, h.secretType, h.version, h.maxVersions, h.metadata, h.updated, h.expires, h.deleted, h.purge,
+		h.notifyBefore, h.notice)
 	if err != nil {
 		return fmt.Errorf("change secret %s: %w", h.path, err)
+	}
+	return nil
+}
+
+// updateNotice says when the expiry is announced next; nil: not any more.
+func updateNotice(tx *store.Tx, tenant, path string, at *int64) error {
+	if _, err := tx.Exec(`UPDATE secrets SET notice_at = $3 WHERE tenant = $1 AND path = $2`, tenant, path, at); err != nil {
+		return fmt.Errorf("next notice of %s: %w", path, err)
 	}
 	return nil
 }
@@ -61,8 +72,8 @@ func pruneVersions(tx *store.Tx, tenant, path string, upTo int64) error {
 	return nil
 }
 
-// removeAll removes a secret, its versions and its counters for good.
-func removeAll(tx *store.Tx, tenant, path string) error {
+// removeRows removes a secret, its versions and its counters for good.
+func removeRows(tx *store.Tx, tenant, path string) error {
 	for _, table := range []string{"secret_versions", "secret_reads", "secrets"} {
 		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE tenant = $1 AND path = $2`, tenant, path); err != nil {
 			return fmt.Errorf("remove %s: %w", path, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -29,6 +30,7 @@ const (
 	ActionMetadataUpdate = "metadata_update"
 	ActionVersionsRead   = "versions_read"
 	ActionPurge          = "secret_purge"
+	ActionExpiryNotice   = "secret_expiry_notice"
 )
 
 // Events of this package (contract sections 12.4 and 25).
@@ -38,16 +40,19 @@ const (
 	EventDeleted         = "secret.deleted"
 	EventRestored        = "secret.restored"
 	EventMetadataUpdated = "secret.metadata_updated"
+	EventExpiring        = "secret.expiring"
+	EventExpired         = "secret.expired"
 )
 
 // DefaultRetention is how long a soft-deleted secret can be restored (contract OC-5).
 const DefaultRetention = 30 * 24 * time.Hour
 
-// Deps is what a Service stands on. DB, Guard and Keys are required.
+// Deps is what a Service stands on. DB, Guard, Keys and Jobs are required.
 type Deps struct {
 	DB         *store.DB
 	Guard      *guard.Guard
 	Keys       *seal.Keyring
+	Jobs       *jobs.Queue   // runs what Jobs returns
 	Retention  time.Duration // of soft-deleted secrets; 0: DefaultRetention
 	CacheBytes int64         // of sealed rows kept in memory where this process is the only writer; 0: 64 MiB, negative: no rows nor pages of lists
 }
@@ -57,6 +62,7 @@ type Service struct {
 	db        *store.DB
 	guard     *guard.Guard
 	keys      *seal.Keyring
+	jobs      *jobs.Queue
 	retention time.Duration
 	cache     *cache
 	pages     *pages
@@ -64,7 +70,7 @@ type Service struct {
 
 // New makes the service.
 func New(d Deps) *Service {
-	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, retention: d.Retention}
+	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, jobs: d.Jobs, retention: d.Retention}
 	if s.retention == 0 {
 		s.retention = DefaultRetention
 	}

@@ -91,18 +91,29 @@ func (s *Service) place(c *guard.Call, path string, d draft) (head, error) {
 			return head{}, err
 		}
 		if h.version > 1 {
-			return h, updateHead(c.Tx, tenant, h)
+			return h, s.replaceHead(c, *old, h)
 		}
 		if old != nil {
-			if err := removeAll(c.Tx, tenant, path); err != nil {
+			if err := s.removeAll(c.Tx, tenant, path); err != nil {
 				return head{}, err
 			}
 		}
-		if made, err := insertHead(c.Tx, tenant, h); made || err != nil {
-			return h, err
+		made, err := insertHead(c.Tx, tenant, h)
+		if err != nil {
+			return head{}, err
+		}
+		if made {
+			return h, s.scheduleNotice(c, h, false)
 		}
 	}
 	return head{}, fault.Internal(errors.New("made and removed again and again"), "secret %s", path)
+}
+
+func (s *Service) replaceHead(c *guard.Call, old, h head) error {
+	if err := updateHead(c.Tx, c.Who.Tenant, h); err != nil {
+		return err
+	}
+	return s.scheduleNotice(c, h, old.notice != nil)
 }
 
 // forget drops what is in memory of a path once the change is committed.
