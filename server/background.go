@@ -37,6 +37,8 @@ func (s *Server) start(ctx context.Context, c *core) (*running, error) {
 	r.work.Go(func() error { return c.events.Run(work) })
 	r.work.Go(func() error { return c.authn.Run(work) })
 	r.work.Go(func() error { return c.jobs.Run(work) })
+	r.work.Go(func() error { return c.webhooks.Run(work) })
+	r.work.Go(func() error { return c.seen.Run(work) })
 	if s.cert != nil {
 		r.work.Go(func() error { return s.cert.watch(work) })
 	}

@@ -43,6 +43,9 @@ type Config struct {
 	TrustedProxies     []string // CIDR whose X-Forwarded-For is believed
 	PublicMetrics      bool     // /v1/metrics without a token
 
+	WebhookAllowPrivate bool   // receivers of webhooks may have addresses that are not public, and be called by plain http
+	WebhookCAFile       string // further authorities of receivers' certificates
+
 	Version, Commit string    // of the build
 	Stderr          io.Writer // where the log goes
 
@@ -69,6 +72,8 @@ func (c Config) Validate() error {
 	_, err := c.limits()
 	p.check(err)
 	_, err = c.proxies()
+	p.check(err)
+	_, err = c.webhookRoots()
 	p.check(err)
 	_, err = c.level()
 	p.check(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/scailabs/scaivault/server/audit"
 	"github.com/scailabs/scaivault/server/authn"
 	"github.com/scailabs/scaivault/server/events"
+	"github.com/scailabs/scaivault/server/events/webhooks"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/httpapi"
@@ -28,13 +29,15 @@ type core struct {
 	trail  *audit.Log
 	edge   *audit.Edge
 	events *events.Log
+	seen   *events.Glimpses
 	sets   *policies.Cache
 	guard  *guard.Guard
 	jobs   *jobs.Queue
 	authn  *authn.Service
 
-	secrets *secrets.Service // from here on made by finish
-	api     *httpapi.Server
+	secrets  *secrets.Service // from here on made by finish
+	webhooks *webhooks.Service
+	api      *httpapi.Server
 }
 
 func (c Config) store(s *Server) store.Options {
@@ -50,10 +53,11 @@ func newCore(db *store.DB, s *Server) *core {
 	c := &core{db: db, box: &keyBox{}}
 	c.trail = audit.New(db, audit.Options{Keys: c.box, Now: s.now, Log: s.log})
 	c.events = events.NewLog(db, s.log)
+	c.seen = events.NewGlimpses(db, c.events, s.log)
 	c.sets = policies.NewCache(db)
 	c.edge = audit.NewEdge(c.trail, s.now)
 	c.jobs = jobs.New(jobs.Options{DB: db, Now: s.config.Now, Log: s.log})
-	c.guard = &guard.Guard{DB: db, Audit: c.trail, Events: c.events, Sets: c.sets, Now: s.now}
+	c.guard = &guard.Guard{DB: db, Audit: c.trail, Events: c.events, Sets: c.sets, Now: s.now, Glimpses: c.seen}
 	options := authn.Options{DB: db, Guard: c.guard, Edge: c.edge, Clusters: s.clusters, Now: s.now, Log: s.log}
 	if s.config.Dev {
 		options.DevToken = s.config.DevToken
@@ -72,6 +76,14 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	}
 	recipes := secretpolicies.New(secretpolicies.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors})
 	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs})
+	outgoing, err := s.config.egress()
+	if err != nil {
+		return err
+	}
+	c.webhooks = webhooks.New(webhooks.Deps{
+		DB: c.db, Guard: c.guard, Keys: keys, Events: c.events, Queue: c.jobs, Sender: outgoing,
+		Subscriptions: events.NewJudge(c.guard), Secrets: c.secrets, Log: s.log,
+	})
 	limits, err := s.config.limits()
 	if err != nil {
 		return err
@@ -90,10 +102,11 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Policies:       rules,
 		SecretPolicies: recipes,
 		Audit:          audit.NewService(c.trail, c.guard),
-		Events:         events.NewService(c.guard, c.events),
 		Authn:          c.authn,
 		Edge:           c.edge,
 		System:         c.system(keys, s),
+		Events:         events.NewService(c.guard, c.events, c.webhooks),
+		Webhooks:       c.webhooks,
 	})
 	return err
 }

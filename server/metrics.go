@@ -28,6 +28,7 @@ func collectors(c *core, cert *certificate) []prometheus.Collector {
 		gauge("scaivault_audit_index_lag", "Durable audit entries that the index does not hold yet.", func() float64 { return float64(c.trail.Lag()) }),
 	}
 	all = append(all, c.jobs.Collectors()...)
+	all = append(all, c.webhooks.Collectors()...)
 	if cert != nil {
 		all = append(all, gauge("scaivault_tls_certificate_expiry_timestamp_seconds", "Unix time at which the served certificate ends.",
 			func() float64 { return float64(cert.current.Load().Leaf.NotAfter.Unix()) }))

@@ -46,6 +46,7 @@ type Client struct {
 	Rotation      *Rotation
 	Audit         *Audit
 	Subscriptions *Subscriptions
+	Webhooks      *Webhooks
 	Auth          *Auth
 	TrustRules    *TrustRules
 	System        *System
@@ -101,7 +102,8 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 func (c *Client) wired() *Client {
 	c.Secrets, c.Policies, c.Rotation, c.Audit = &Secrets{c}, &Policies{c}, &Rotation{c}, &Audit{c}
 	c.SecretPolicies = &SecretPolicies{c}
-	c.Subscriptions, c.Auth, c.TrustRules, c.System = &Subscriptions{c}, &Auth{c}, &TrustRules{c}, &System{c}
+	c.Subscriptions, c.Webhooks = &Subscriptions{c}, &Webhooks{c}
+	c.Auth, c.TrustRules, c.System = &Auth{c}, &TrustRules{c}, &System{c}
 	return c
 }
 

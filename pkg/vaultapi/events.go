@@ -34,15 +34,17 @@ type SubscriptionPatch struct {
 
 // Delivery says how events reach the subscriber.
 type Delivery struct {
-	Type       string `json:"type"`                  // polling
-	BufferSize int64  `json:"buffer_size,omitempty"` // allowed lag in events; default 1000
+	Type       string        `json:"type"`                  // polling | webhook
+	BufferSize int64         `json:"buffer_size,omitempty"` // of polling: allowed lag in events; default 1000
+	URL        string        `json:"url,omitempty"`         // of webhook: https
+	Secret     SigningSecret `json:"secret,omitempty"`      // of webhook; never answered
 }
 
 // Subscription is a cursor over the event log of its tenant, owned by the identity that made it.
 type Subscription struct {
 	ID         string   `json:"id"`
 	Name       string   `json:"name"`
-	Status     string   `json:"status"` // active
+	Status     string   `json:"status"` // active; with webhook delivery degraded after an attempt that failed, disabled after too many
 	IdentityID string   `json:"identity_id"`
 	Paths      []string `json:"paths"`
 	Events     []string `json:"events"`

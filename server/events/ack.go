@@ -22,7 +22,7 @@ func (s *Service) Ack(ctx context.Context, who guard.Caller, id string, ack vaul
 			return 0, fault.Validation(map[string]string{"event_ids": fmt.Sprintf("needs 1 to %d ids", MaxEvents)})
 		}
 		sub, err := scanSubscription(c.Tx.QueryRow(selectSubscription+s.guard.DB.ForUpdate(), who.Tenant, id))
-		if sub, err = own(who, sub, err); err != nil {
+		if sub, err = polled(who, sub, err); err != nil {
 			return 0, err
 		}
 		acked, err := positions(c.Tx, who.Tenant, ack.EventIDs)

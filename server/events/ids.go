@@ -13,8 +13,10 @@ const (
 	lower     = "abcdefghijklmnopqrstuvwxyz234567"
 )
 
-// newEventID makes evt_ and 26 characters: a millisecond and 80 random bits, as a ULID has them.
-func newEventID(at time.Time) string {
+func newEventID(at time.Time) string { return NewID(eventPrefix, at) }
+
+// NewID makes a prefix and 26 characters: a millisecond and 80 random bits, as a ULID has them, so that ids sort by time.
+func NewID(prefix string, at time.Time) string {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)
 	_, _ = rand.Read(id[6:])
@@ -24,13 +26,15 @@ func newEventID(at time.Time) string {
 		wide[i] |= octet >> 2
 		wide[i+1] = octet << 6
 	}
-	return eventPrefix + spelled(wide[:], crockford, 26)
+	return prefix + spelled(wide[:], crockford, 26)
 }
 
-// isEventID tells whether s could have come from newEventID. Nothing else is looked for: a NUL, for one, is more
-// than PostgreSQL can be asked.
-func isEventID(s string) bool {
-	rest, ok := strings.CutPrefix(s, eventPrefix)
+func isEventID(s string) bool { return IsID(eventPrefix, s) }
+
+// IsID tells whether s could have come from NewID. Nothing else is looked for: a NUL, for one, is more than
+// PostgreSQL can be asked.
+func IsID(prefix, s string) bool {
+	rest, ok := strings.CutPrefix(s, prefix)
 	return ok && len(rest) == 26 && strings.Trim(rest, crockford) == ""
 }
 
@@ -54,14 +58,20 @@ const (
 )
 
 // newSubscriptionID makes sub_ and 24 random characters (contract OC-2).
-func newSubscriptionID() string {
-	var b [15]byte
-	_, _ = rand.Read(b[:])
-	return subscriptionPrefix + spelled(b[:], lower, 24)
-}
+func newSubscriptionID() string { return NewRandomID(subscriptionPrefix) }
 
 // isSubscriptionID tells whether s could have come from newSubscriptionID.
-func isSubscriptionID(s string) bool {
-	rest, ok := strings.CutPrefix(s, subscriptionPrefix)
+func isSubscriptionID(s string) bool { return IsRandomID(subscriptionPrefix, s) }
+
+// NewRandomID makes a prefix and 24 random characters (contract OC-2).
+func NewRandomID(prefix string) string {
+	var b [15]byte
+	_, _ = rand.Read(b[:])
+	return prefix + spelled(b[:], lower, 24)
+}
+
+// IsRandomID tells whether s could have come from NewRandomID.
+func IsRandomID(prefix, s string) bool {
+	rest, ok := strings.CutPrefix(s, prefix)
 	return ok && len(rest) == 24 && strings.Trim(rest, lower) == ""
 }

@@ -69,12 +69,13 @@ type body struct {
 	IdentityID string          `json:"identity_id"`
 	RequestID  string          `json:"request_id,omitempty"`
 	Data       json.RawMessage `json:"data"`
+	To         []string        `json:"to,omitempty"` // webhooks; never delivered
 }
 
 // Emit implements guard.Emitter.
 func (l *Log) Emit(tx *store.Tx, events ...guard.Event) error {
 	for _, e := range events {
-		raw, err := json.Marshal(body{IdentityID: e.IdentityID, RequestID: e.RequestID, Data: e.Data})
+		raw, err := json.Marshal(body{IdentityID: e.IdentityID, RequestID: e.RequestID, Data: e.Data, To: e.To})
 		if err != nil {
 			return fmt.Errorf("event %s: %w", e.Type, err)
 		}

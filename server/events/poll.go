@@ -130,7 +130,7 @@ func until[T any](ctx context.Context, released <-chan struct{}, end <-chan time
 // look reads the log from where the poll has come to.
 func (p *poll) look(ctx context.Context) (vaultapi.Poll, error) {
 	sub, err := scanSubscription(p.guard.DB.QueryRow(ctx, selectSubscription, p.who.Tenant, p.id))
-	if sub, err = own(p.who, sub, err); err != nil {
+	if sub, err = polled(p.who, sub, err); err != nil {
 		return vaultapi.Poll{}, err
 	}
 	h, err := p.log.head(ctx, p.who.Tenant)

@@ -65,7 +65,7 @@ func TestReplicas(t *testing.T) {
 func replica(first *world, db *store.DB) *world {
 	w := &world{T: first.T, db: db, log: events.NewLog(db, discard), audit: &recorder{}, sets: &sets{}, clock: first.clock}
 	w.guard = &guard.Guard{DB: db, Audit: w.audit, Events: w.log, Sets: w.sets, Now: w.clock.now}
-	w.service = events.NewService(w.guard, w.log)
+	w.service = events.NewService(w.guard, w.log, nil)
 	return w
 }
 

@@ -13,9 +13,17 @@ import (
 	"github.com/scailabs/scaivault/server/store"
 )
 
-const subscriptionColumns = `tenant, id, name, identity_type, identity_id, paths, events, buffer_size, acked, owner, created_at, updated_at`
+const (
+	storedColumns = `tenant, id, name, identity_type, identity_id, paths, events, buffer_size, acked, owner, created_at, updated_at,
+delivery_type, judged_as`
+	// subscriptionColumns has besides what its receiver's row says, where it is delivered by webhook.
+	subscriptionColumns = storedColumns + `,
+COALESCE((SELECT w.url FROM webhooks w WHERE w.tenant = subscriptions.tenant AND w.id = subscriptions.id), ''),
+COALESCE((SELECT CASE WHEN w.enabled = 0 THEN 'disabled' WHEN w.troubled = 1 THEN 'degraded' ELSE 'active' END
+  FROM webhooks w WHERE w.tenant = subscriptions.tenant AND w.id = subscriptions.id), 'active')`
 
-const selectSubscription = `SELECT ` + subscriptionColumns + ` FROM subscriptions WHERE tenant = $1 AND id = $2`
+	selectSubscription = `SELECT ` + subscriptionColumns + ` FROM subscriptions WHERE tenant = $1 AND id = $2`
+)
 
 // scanner is a row of either kind of query.
 type scanner interface{ Scan(dest ...any) error }
@@ -24,7 +32,7 @@ func scanSubscription(row scanner) (subscription, error) {
 	var s subscription
 	var paths, events string
 	err := row.Scan(&s.tenant, &s.id, &s.name, &s.identityType, &s.identityID, &paths, &events,
-		&s.bufferSize, &s.acked, &s.owner, &s.createdAt, &s.updatedAt)
+		&s.bufferSize, &s.acked, &s.owner, &s.createdAt, &s.updatedAt, &s.delivery, &s.judgedAs, &s.url, &s.status)
 	if errors.Is(err, sql.ErrNoRows) {
 		return subscription{}, notFound()
 	}
@@ -79,10 +87,10 @@ func insertSubscription(tx *store.Tx, s subscription) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO subscriptions (`+subscriptionColumns+`, delivery_type)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+	_, err = tx.Exec(`INSERT INTO subscriptions (`+storedColumns+`)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		s.tenant, s.id, s.name, s.identityType, s.identityID, paths, events,
-		s.bufferSize, s.acked, s.owner, s.createdAt, s.updatedAt, deliveryPolling)
+		s.bufferSize, s.acked, s.owner, s.createdAt, s.updatedAt, s.delivery, s.judgedAs)
 	if err != nil {
 		return fmt.Errorf("insert subscription: %w", err)
 	}
@@ -94,8 +102,9 @@ func updateSubscription(tx *store.Tx, s subscription) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE subscriptions SET name = $3, paths = $4, events = $5, buffer_size = $6, updated_at = $7
-WHERE tenant = $1 AND id = $2`, s.tenant, s.id, s.name, paths, events, s.bufferSize, s.updatedAt)
+	_, err = tx.Exec(`UPDATE subscriptions SET name = $3, paths = $4, events = $5, buffer_size = $6, updated_at = $7,
+delivery_type = $8, judged_as = $9, acked = $10 WHERE tenant = $1 AND id = $2`,
+		s.tenant, s.id, s.name, paths, events, s.bufferSize, s.updatedAt, s.delivery, s.judgedAs, s.acked)
 	if err != nil {
 		return fmt.Errorf("update subscription: %w", err)
 	}

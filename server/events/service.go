@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/store"
 )
 
 const (
@@ -25,26 +27,40 @@ const (
 // Service keeps subscriptions and answers polls (contract section 13). A subscription belongs to the identity
 // that made it; to others it does not exist, but scope admin sees and deletes those of its tenant.
 type Service struct {
-	guard *guard.Guard
-	log   *Log
+	guard     *guard.Guard
+	log       *Log
+	receivers Receivers
 }
 
-// NewService answers from log.
-func NewService(g *guard.Guard, log *Log) *Service { return &Service{guard: g, log: log} }
+// Receivers delivers subscriptions whose delivery is a webhook.
+type Receivers interface {
+	// Prepare checks and seals where a subscription is delivered to; put writes it in the subscription's transaction.
+	Prepare(ctx context.Context, tenant, id string, d vaultapi.Delivery) (put func(*store.Tx) error, err error)
+	// Remove ends the delivery of a subscription.
+	Remove(tx *store.Tx, tenant, id string) error
+}
+
+// NewService answers from log; receivers may be nil where no subscription is delivered by webhook.
+func NewService(g *guard.Guard, log *Log, receivers Receivers) *Service {
+	return &Service{guard: g, log: log, receivers: receivers}
+}
 
 // Create makes a subscription whose cursor stands at the end of the log.
 // Errors: validation_error, invalid_glob, insufficient_scope.
 func (s *Service) Create(ctx context.Context, who guard.Caller, w vaultapi.SubscriptionWrite) (vaultapi.Subscription, error) {
 	a := guard.Access{Action: "subscription_create", Scope: scopeWrite}
+	id := newSubscriptionID()
+	put, refused := s.prepared(ctx, who, a, id, &w.Delivery)
 	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.Subscription, error) {
 		sub := subscription{
-			tenant: who.Tenant, id: newSubscriptionID(), identityType: who.Type, identityID: who.ID,
+			tenant: who.Tenant, id: id, identityType: who.Type, identityID: who.ID, status: statusActive,
 			owner: w.Owner, createdAt: c.Now().UnixMicro(), updatedAt: c.Now().UnixMicro(),
 		}
 		if w.Events == nil {
 			w.Events = []string{}
 		}
-		if err := sub.apply(vaultapi.SubscriptionPatch{Name: &w.Name, Paths: &w.Paths, Events: &w.Events, Delivery: &w.Delivery}); err != nil {
+		p := vaultapi.SubscriptionPatch{Name: &w.Name, Paths: &w.Paths, Events: &w.Events, Delivery: &w.Delivery}
+		if err := cmp.Or(sub.apply(p), refused); err != nil {
 			return vaultapi.Subscription{}, err
 		}
 		if len(w.Owner) > maxOwner || strings.ContainsRune(w.Owner, 0) {
@@ -53,8 +69,11 @@ func (s *Service) Create(ctx context.Context, who guard.Caller, w vaultapi.Subsc
 		if err := s.placed(c, &sub); err != nil {
 			return vaultapi.Subscription{}, err
 		}
+		if err := s.deliverTo(c, &sub, put); err != nil {
+			return vaultapi.Subscription{}, err
+		}
 		c.Note("subscription_id", sub.id)
-		return sub.wire(), insertSubscription(c.Tx, sub)
+		return sub.wire(), cmp.Or(insertSubscription(c.Tx, sub), s.guard.DB.Notify(c.Tx, interestChannel))
 	})
 }
 
@@ -164,16 +183,26 @@ func page(all []vaultapi.Subscription, limit int) vaultapi.SubscriptionList {
 // Patch changes the fields given; the cursor stays. Errors: subscription_not_found, validation_error, invalid_glob.
 func (s *Service) Patch(ctx context.Context, who guard.Caller, id string, p vaultapi.SubscriptionPatch) (vaultapi.Subscription, error) {
 	a := guard.Access{Action: "subscription_update", Scope: scopeWrite, Target: id}
+	put, refused := s.prepared(ctx, who, a, id, p.Delivery)
 	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.Subscription, error) {
 		sub, err := scanSubscription(c.Tx.QueryRow(selectSubscription+s.guard.DB.ForUpdate(), who.Tenant, id))
 		if sub, err = own(who, sub, err); err != nil {
 			return vaultapi.Subscription{}, err
 		}
-		if err := sub.apply(p); err != nil {
+		was := sub.delivery
+		if err := cmp.Or(sub.apply(p), refused); err != nil {
+			return vaultapi.Subscription{}, err
+		}
+		if was == deliveryWebhook && sub.delivery == deliveryPolling {
+			if err := s.backToPolling(c, &sub); err != nil {
+				return vaultapi.Subscription{}, err
+			}
+		}
+		if err := s.deliverTo(c, &sub, put); err != nil {
 			return vaultapi.Subscription{}, err
 		}
 		sub.updatedAt = c.Now().UnixMicro()
-		return sub.wire(), updateSubscription(c.Tx, sub)
+		return sub.wire(), cmp.Or(updateSubscription(c.Tx, sub), s.guard.DB.Notify(c.Tx, interestChannel))
 	})
 }
 
@@ -192,7 +221,10 @@ func (s *Service) Delete(ctx context.Context, who guard.Caller, id string) error
 		if _, err := c.Tx.Exec(`DELETE FROM subscriptions WHERE tenant = $1 AND id = $2`, who.Tenant, id); err != nil {
 			return struct{}{}, fmt.Errorf("delete subscription: %w", err)
 		}
-		return struct{}{}, nil
+		if sub.delivery == deliveryWebhook {
+			return struct{}{}, s.receivers.Remove(c.Tx, sub.tenant, sub.id)
+		}
+		return struct{}{}, s.guard.DB.Notify(c.Tx, interestChannel)
 	})
 	return err
 }

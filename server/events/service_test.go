@@ -206,7 +206,6 @@ func TestCreateRefuses(t *testing.T) {
 		"half a prefix":   {with(func(s *vaultapi.SubscriptionWrite) { s.Events = []string{"secret.*", "secr*"} }), fault.CodeValidation, "events[1]"},
 		"empty event":     {with(func(s *vaultapi.SubscriptionWrite) { s.Events = []string{""} }), fault.CodeValidation, "events[0]"},
 		"many events":     {with(func(s *vaultapi.SubscriptionWrite) { s.Events = make([]string, 65) }), fault.CodeValidation, "events"},
-		"webhook":         {with(func(s *vaultapi.SubscriptionWrite) { s.Delivery.Type = "webhook" }), fault.CodeValidation, "delivery.type"},
 		"other delivery":  {with(func(s *vaultapi.SubscriptionWrite) { s.Delivery.Type = "pigeon" }), fault.CodeValidation, "delivery.type"},
 		"negative buffer": {with(func(s *vaultapi.SubscriptionWrite) { s.Delivery.BufferSize = -1 }), fault.CodeValidation, "delivery.buffer_size"},
 		"huge buffer":     {with(func(s *vaultapi.SubscriptionWrite) { s.Delivery.BufferSize = 100_001 }), fault.CodeValidation, "delivery.buffer_size"},

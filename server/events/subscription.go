@@ -33,19 +33,26 @@ type subscription struct {
 	tenant, id, name         string
 	identityType, identityID string
 	paths, events            []string
+	delivery                 string // polling | webhook
 	bufferSize               int64
 	acked                    int64
 	owner                    string
 	createdAt, updatedAt     int64
+
+	judgedAs    string // of webhook delivery: the owner as JSON
+	url, status string // of webhook delivery: as its receiver's row says
 }
 
 func (s subscription) wire() vaultapi.Subscription {
-	return vaultapi.Subscription{
-		ID: s.id, Name: s.name, Status: statusActive, IdentityID: s.identityID,
-		Paths: s.paths, Events: s.events,
-		Delivery: vaultapi.Delivery{Type: deliveryPolling, BufferSize: s.bufferSize},
-		Owner:    s.owner, CreatedAt: vaultapi.AtMicros(s.createdAt), UpdatedAt: vaultapi.AtMicros(s.updatedAt),
+	out := vaultapi.Subscription{
+		ID: s.id, Name: s.name, Status: s.status, IdentityID: s.identityID, Paths: s.paths, Events: s.events,
+		Owner: s.owner, CreatedAt: vaultapi.AtMicros(s.createdAt), UpdatedAt: vaultapi.AtMicros(s.updatedAt),
 	}
+	out.Delivery = vaultapi.Delivery{Type: deliveryPolling, BufferSize: s.bufferSize}
+	if s.delivery == deliveryWebhook {
+		out.Delivery = vaultapi.Delivery{Type: deliveryWebhook, URL: s.url}
+	}
+	return out
 }
 
 // selection is what a subscription asks for, ready to match.
@@ -69,10 +76,7 @@ func (s subscription) selection(namespace string) (selection, error) {
 
 // wants tells whether an event is asked for. Paths do not narrow events that have none.
 func (s selection) wants(eventType, path string) bool {
-	named := len(s.events) == 0
-	for _, entry := range s.events {
-		named = named || selects(entry, eventType)
-	}
+	named := Selects(s.events, eventType) || len(s.events) == 0 && !loud(eventType)
 	if !named || path == "" {
 		return named
 	}
@@ -99,22 +103,38 @@ func (s *subscription) apply(p vaultapi.SubscriptionPatch) error {
 	}
 	if p.Events != nil {
 		s.events = append([]string{}, *p.Events...)
-		checkEvents(s.events, broken)
+		CheckSelection(s.events, broken)
 	}
 	if p.Delivery != nil {
-		note(broken, "delivery.type", checkDelivery(p.Delivery.Type))
-		s.bufferSize = p.Delivery.BufferSize
-		if s.bufferSize == 0 {
-			s.bufferSize = DefaultBufferSize
-		}
-		if s.bufferSize < 1 || s.bufferSize > MaxBufferSize {
-			broken["delivery.buffer_size"] = fmt.Sprintf("must be from 1 to %d", MaxBufferSize)
-		}
+		s.applyDelivery(*p.Delivery, broken)
 	}
 	if len(broken) > 0 {
 		return fault.Validation(broken)
 	}
 	return nil
+}
+
+// applyDelivery checks all of a delivery but the URL and the secret, which whoever delivers checks.
+func (s *subscription) applyDelivery(d vaultapi.Delivery, broken map[string]string) {
+	note(broken, "delivery.type", checkDelivery(d.Type))
+	s.delivery, s.bufferSize = deliveryPolling, d.BufferSize
+	if s.bufferSize == 0 {
+		s.bufferSize = DefaultBufferSize
+	}
+	if s.bufferSize < 1 || s.bufferSize > MaxBufferSize {
+		broken["delivery.buffer_size"] = fmt.Sprintf("must be from 1 to %d", MaxBufferSize)
+	}
+	if d.Type == deliveryWebhook {
+		s.delivery, s.url = deliveryWebhook, d.URL
+		return
+	}
+	s.url, s.judgedAs = "", ""
+	if d.URL != "" {
+		broken["delivery.url"] = "belongs to delivery.type webhook"
+	}
+	if d.Secret != "" {
+		broken["delivery.secret"] = "belongs to delivery.type webhook"
+	}
 }
 
 func note(broken map[string]string, field, rule string) {
@@ -139,12 +159,10 @@ func checkName(name string) string {
 
 func checkDelivery(kind string) string {
 	switch kind {
-	case deliveryPolling, "":
+	case deliveryPolling, deliveryWebhook, "":
 		return ""
-	case deliveryWebhook:
-		return "webhook delivery comes with release 0.2, together with outgoing webhooks; until then use polling"
 	}
-	return "must be polling"
+	return "must be polling or webhook"
 }
 
 // checkPaths answers a bad glob with a code of its own (contract section 5.2).
@@ -167,16 +185,4 @@ func checkPaths(paths []string, broken map[string]string) error {
 		}
 	}
 	return nil
-}
-
-func checkEvents(names []string, broken map[string]string) {
-	if len(names) > maxEventNames {
-		broken["events"] = fmt.Sprintf("has at most %d entries", maxEventNames)
-		return
-	}
-	for i, name := range names {
-		if !known(name) {
-			broken[fmt.Sprintf("events[%d]", i)] = "is no event: give a name of the catalogue or all below a prefix, such as secret.*"
-		}
-	}
 }

@@ -46,7 +46,7 @@ func each(t *testing.T, test func(w *world)) {
 func newWorld(t *testing.T, db *store.DB, c *clock) *world {
 	w := &world{T: t, db: db, log: events.NewLog(db, discard), audit: &recorder{}, sets: &sets{}, clock: c}
 	w.guard = &guard.Guard{DB: db, Audit: w.audit, Events: w.log, Sets: w.sets, Now: c.now}
-	w.service = events.NewService(w.guard, w.log)
+	w.service = events.NewService(w.guard, w.log, nil)
 	w.grant()
 	w.exec(`INSERT INTO partners (id, name, created_at) VALUES ('ptn_1', 'p', 0)`)
 	w.exec(`INSERT INTO tenants (id, partner_id, name, created_at) VALUES ('tnt_a', 'ptn_1', 'a', 0), ('tnt_b', 'ptn_1', 'b', 0)`)

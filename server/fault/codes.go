@@ -34,6 +34,7 @@ const (
 	CodeTokenNotFound        = "token_not_found"
 	CodeTrustRuleNotFound    = "trust_rule_not_found"
 	CodeSecretPolicyNotFound = "secret_policy_not_found"
+	CodeWebhookNotFound      = "webhook_not_found"
 
 	CodeSecretExists       = "secret_exists"
 	CodeVersionConflict    = "version_conflict"
@@ -43,6 +44,7 @@ const (
 	CodeTrustRuleExists    = "trust_rule_exists"
 	CodeSecretPolicyExists = "secret_policy_exists"
 	CodeManagedResource    = "managed_resource"
+	CodeWebhookExists      = "webhook_exists"
 
 	CodeValidation  = "validation_error"
 	CodeRateLimited = "rate_limited"

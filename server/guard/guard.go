@@ -52,6 +52,7 @@ type Event struct {
 	IdentityID, RequestID string
 	Time                  time.Time
 	Data                  json.RawMessage
+	To                    []string // ids of webhooks that get it whatever they select; not part of what is delivered
 }
 
 // Recorder is the audit trail as the guard needs it.
@@ -73,13 +74,14 @@ type Sets interface {
 	Set(ctx context.Context, tenant string, atLeast int64) (*policy.Set, int64, error)
 }
 
-// Guard decides and records. All fields are required.
+// Guard decides and records. All fields but Glimpses are required.
 type Guard struct {
-	DB     *store.DB
-	Audit  Recorder
-	Events Emitter
-	Sets   Sets
-	Now    func() time.Time
+	DB       *store.DB
+	Audit    Recorder
+	Events   Emitter
+	Sets     Sets
+	Now      func() time.Time
+	Glimpses Glimpser // nil: nobody asks for calls that change nothing
 }
 
 // Call is one run of a use case. A change may run more than once (its transaction is retried alone when
@@ -107,13 +109,18 @@ func (c *Call) Now() time.Time { return c.now }
 
 // Emit announces the change once it is committed. data must marshal to a JSON object.
 func (c *Call) Emit(eventType, path string, data any) error {
+	return c.EmitTo(nil, eventType, path, data)
+}
+
+// EmitTo is Emit, and the webhooks named by their ids get the event whatever they select.
+func (c *Call) EmitTo(webhooks []string, eventType, path string, data any) error {
 	raw, err := json.Marshal(data)
 	if err != nil {
 		return fault.Internal(err, "event %s", eventType)
 	}
 	c.events = append(c.events, Event{
 		Tenant: c.Who.Tenant, Type: eventType, Path: path, IdentityID: c.Who.ID,
-		RequestID: c.Who.RequestID, Time: c.now, Data: raw,
+		RequestID: c.Who.RequestID, Time: c.now, Data: raw, To: webhooks,
 	})
 	return nil
 }
@@ -126,6 +133,7 @@ func Do[T any](ctx context.Context, g *Guard, who Caller, a Access, work func(*C
 	if rerr := g.Audit.Append(ctx, g.entry(a, call, err)); rerr != nil {
 		return zero, unrecorded(rerr)
 	}
+	g.glimpse(a, call, err)
 	if err != nil {
 		return zero, mapped(err)
 	}
@@ -157,15 +165,21 @@ type Outcome[T any] struct {
 // a whole; what befell a path is in its outcome. work runs only for the allowed paths.
 func DoMany[T any](ctx context.Context, g *Guard, who Caller, a Access, paths []string, work func(*Call, string) (T, error)) ([]Outcome[T], error) {
 	out := make([]Outcome[T], len(paths))
-	entries := make([]Entry, len(paths))
+	entries, calls := make([]Entry, len(paths)), make([]*Call, len(paths))
 	for i, path := range paths {
 		call, one := &Call{Who: who, now: g.Now()}, a
 		one.Path, out[i].Path = path, path
 		out[i].Value, out[i].Err = judged(ctx, g, one, call, func(c *Call) (T, error) { return work(c, path) })
 		entries[i] = g.entry(one, call, out[i].Err)
+		calls[i] = call
 	}
 	if err := g.Audit.Append(ctx, entries...); err != nil {
 		return nil, unrecorded(err)
+	}
+	for i, call := range calls {
+		one := a
+		one.Path = out[i].Path
+		g.glimpse(one, call, out[i].Err)
 	}
 	return out, nil
 }
@@ -197,9 +211,11 @@ func Change[T any](ctx context.Context, g *Guard, who Caller, a Access, work fun
 	if moot(who, err) {
 		return zero, err
 	}
-	if rerr := g.Audit.Append(ctx, g.entry(a, &Call{Who: who, now: start}, err)); rerr != nil {
+	call := &Call{Who: who, now: start}
+	if rerr := g.Audit.Append(ctx, g.entry(a, call, err)); rerr != nil {
 		return zero, unrecorded(rerr)
 	}
+	g.glimpse(a, call, err)
 	return zero, mapped(err)
 }
 

@@ -24,6 +24,7 @@ const (
 	ratePreview // values made to look at: an RSA key costs a second of a processor
 	rateSubscription
 	ratePoll
+	rateWebhook
 	rateIdentity
 	rateSystem    // administrators' looks at the server itself
 	rateAnonymous // calls without a token, and calls refused before their caller is known; per source
@@ -51,6 +52,7 @@ func documentedLimits() [categories]limitRow {
 		ratePreview:       {"secret_policy_preview", 20},
 		rateSubscription:  {"subscription", 20},
 		ratePoll:          {"subscription_poll", 240},
+		rateWebhook:       {"webhook", 20},
 		rateIdentity:      {"identity", 300},
 		rateSystem:        {"system", 300},
 		rateAnonymous:     {"anonymous", 600},

@@ -4,6 +4,7 @@ import (
 	"github.com/scailabs/scaivault/server/audit"
 	"github.com/scailabs/scaivault/server/authn"
 	"github.com/scailabs/scaivault/server/events"
+	"github.com/scailabs/scaivault/server/events/webhooks"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/secrets"
@@ -19,6 +20,7 @@ type Services struct {
 	Authn          *authn.Service
 	Edge           Edge
 	System         System
+	Webhooks       *webhooks.Service
 }
 
 // New puts the domain services behind HTTP. Errors: a rate limit profile or override that does not exist.

@@ -21,6 +21,7 @@ const (
 	groupPolicies      = "policies"
 	groupAudit         = "audit"
 	groupSubscriptions = "subscriptions"
+	groupWebhooks      = "webhooks"
 	groupAuth          = "auth"
 	groupSystem        = "system"
 )
@@ -63,6 +64,7 @@ func table(s *Server, services Services) []route {
 		secretPolicyRoutes(secretPolicyHandlers{service: services.SecretPolicies}),
 		auditRoutes(auditHandlers{service: services.Audit}),
 		subscriptionRoutes(subscriptionHandlers{service: services.Events}),
+		webhookRoutes(webhookHandlers{service: services.Webhooks}),
 		authRoutes(authHandlers{service: services.Authn}),
 		trustRoutes(trustHandlers{service: services.Authn}),
 		systemRoutes(systemHandlers{system: services.System, server: s}),
