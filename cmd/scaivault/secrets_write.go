@@ -17,6 +17,7 @@ import (
 type writeFlags struct {
 	jsonFile string
 	cas      int64
+	notify   string
 	request  vaultapi.WriteRequest
 }
 
@@ -42,12 +43,17 @@ A text that begins with @, or is - or ?, goes into a JSON file: --json-file.`,
 			if cmd.Flags().Changed("cas") {
 				f.request.Options.CASVersion = &f.cas
 			}
+			if cmd.Flags().Changed("notify-before") {
+				thresholds := vaultapi.Thresholds(f.notify)
+				f.request.Options.NotifyBefore = &thresholds
+			}
 			return a.write(cmd.Context(), args[0], args[1:], f)
 		},
 	}
 	cmd.Flags().StringVar(&f.request.SecretType, "type", "", "kv, json, certificate, ssh_key or api_key")
 	cmd.Flags().StringVar(&f.jsonFile, "json-file", "", "a file with all fields as a JSON object; - is standard input")
 	cmd.Flags().StringVar(&f.request.Options.ExpiresIn, "expires-in", "", "a duration after which it cannot be read, such as 1h or 30d")
+	cmd.Flags().StringVar(&f.notify, "notify-before", "", "how long before it expires to announce that (secret.expiring), such as 30d,7d,1d; '' is not at all")
 	cmd.Flags().Int64Var(&f.cas, "cas", 0, "write only if this is the current version; 0: only if it does not exist")
 	return cmd
 }

@@ -38,6 +38,7 @@ func appendInfo(b []byte, s *vaultapi.SecretInfo) []byte {
 	b = appendTime(b, "created_at", &s.CreatedAt)
 	b = appendTime(b, "updated_at", &s.UpdatedAt)
 	b = appendTime(b, "expires_at", s.ExpiresAt)
+	b = appendString(appendKey(b, "notify_before"), string(s.NotifyBefore))
 	b = appendKey(b, "rotation_policy_id")
 	if s.RotationPolicyID == nil {
 		b = append(b, "null"...)

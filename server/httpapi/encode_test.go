@@ -42,6 +42,7 @@ func examples() []vaultapi.SecretInfo {
 	expires, accessed, rotation := vaultapi.AtMicros(1_800_000_000_000_001), vaultapi.AtMicros(1), "rot_x"
 	full := exampleSecret("a/b").SecretInfo
 	full.ExpiresAt, full.LastAccessedAt, full.RotationPolicyID = &expires, &accessed, &rotation
+	full.NotifyBefore = "30d,7d,1d"
 	full.VersionCount, full.MaxVersions, full.AccessCount30d = 3, 10, 12345
 	full.Metadata = map[string]any{
 		"nothing": nil, "yes": true, "text": "<a href=\"x\">\u2028\x00\x7f\\é\xff", "list": []any{json.Number("1"), "b", map[string]any{}},

@@ -3,7 +3,7 @@
 # same run on the same machine. BENCH_SECONDS (60) is the length of a row; BENCH_ENTRIES (1000000) the audit entries
 # that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
 # BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_OBJECTS ("2000 10000") are the sizes of
-# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|operator|pod runs one part;
+# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|jobs|operator|pod runs one part;
 # pod needs root and what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -43,6 +43,11 @@ load() { "$work/load" "$@" || true; }
 row() { # NAME RESULT [FLOOR]
   jq -r --arg name "$1" --arg floor "${3:-0}" '
     "| \($name) | \(.rate | floor) | \(if ($floor | tonumber) > 0 then (.rate / ($floor | tonumber) * 100 | round / 100 | tostring) else "" end) | \(.p50_ms) | \(.p99_ms) | \(.failed) |"' <<<"$2"
+}
+
+# One background job from its schedule to its end, with and without 100 000 that are not due.
+jobs_rows() {
+  go test ./server/jobs -run '^$' -bench Turn -benchtime "${BENCH_JOBS:-2000}x"
 }
 
 server_rows() {
@@ -126,5 +131,6 @@ case "${BENCH_ROWS:-all}" in
   server) server_rows ;;
   operator) operator_rows ;;
   pod) pod_rows ;;
-  *) server_rows; operator_rows; pod_rows ;;
+  jobs) jobs_rows ;;
+  *) server_rows; jobs_rows; operator_rows; pod_rows ;;
 esac

@@ -120,15 +120,23 @@ func Background(table string) bool {
 	return false
 }
 
+// jobsTable holds, besides what calls have scheduled, the server's own jobs, which belong to no tenant.
+const jobsTable = "jobs"
+
 // Rows is everything in the tables that only calls change, but the audit trail, which every look lengthens.
 func (d *Database) Rows() map[string][]string {
 	d.tb.Helper()
 	out := map[string][]string{}
 	for _, table := range d.Tables() {
-		if !Background(table) && table != "audit_blocks" {
+		switch {
+		case Background(table), table == "audit_blocks":
+			continue
+		case table == jobsTable:
+			out[table] = d.Texts("SELECT * FROM " + table + " WHERE tenant <> ''")
+		default:
 			out[table] = d.Texts("SELECT * FROM " + table)
-			slices.Sort(out[table])
 		}
+		slices.Sort(out[table])
 	}
 	return out
 }
