@@ -64,13 +64,7 @@ func (a *app) printSecret(s *vaultapi.Secret, field string) error {
 	if field != "" {
 		return a.printField(fields, field)
 	}
-	return a.Show(secretJSON{s.SecretInfo, s.Data.Reveal()}, func() [][]string {
-		rows := [][]string{{"FIELD", "VALUE"}}
-		for _, name := range sortedKeys(fields) {
-			rows = append(rows, []string{name, plain(fields[name])})
-		}
-		return rows
-	})
+	return a.Show(secretJSON{s.SecretInfo, s.Data.Reveal()}, func() [][]string { return valueRows(fields) })
 }
 
 func (a *app) printField(fields map[string]json.RawMessage, name string) error {

@@ -78,6 +78,8 @@ func Explained(err error) string {
 		line += ": run scaivault auth login"
 	case failed.Code == "version_conflict":
 		line += ": read the secret again and repeat"
+	case failed.Code == "policy_in_use" && failed.Details["uses"] != nil:
+		line += ": repeat with --force to detach the secrets"
 	case failed.Code == "policy_in_use":
 		line += ": repeat with --force to remove its bindings too"
 	}

@@ -95,7 +95,7 @@ func exists(known record) error {
 
 func inUse(r record, uses int64) error {
 	return fault.Conflict(fault.CodePolicyInUse,
-		"secret policy %s is the recipe of %d secrets or rotation policies: give those another, or detach the secrets with force=true", r.Name, uses).
+		"secret policy %s is the recipe of %d secrets and rotation policies: give those another, or detach the secrets by force", r.Name, uses).
 		With("secret_policy_id", r.ID).With("uses", uses)
 }
 
