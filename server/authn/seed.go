@@ -33,7 +33,7 @@ type Seed struct {
 
 // operatorScopes let the operator manage what it owns, never read a value (architecture section 6).
 func operatorScopes() []string {
-	return []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "owned:release"}
+	return []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "owned:release", "rotation:manage"}
 }
 
 // SeedTrust makes the database agree with the start-up flags: the trust rules of the home cluster and of the

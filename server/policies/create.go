@@ -15,7 +15,7 @@ import (
 func (s *Service) Create(ctx context.Context, who guard.Caller, w vaultapi.PolicyWrite) (vaultapi.Policy, error) {
 	r, invalid := newRecord(w)
 	return guard.Change(ctx, s.guard, who, access(ActionCreate, ScopeWrite, ""), func(c *guard.Call) (vaultapi.Policy, error) {
-		if err := cmp.Or(invalid, checkOwner(who, w.Owner)); err != nil {
+		if err := cmp.Or(invalid, guard.CheckOwner(who, w.Owner)); err != nil {
 			return vaultapi.Policy{}, err
 		}
 		revision, err := s.lock(c)

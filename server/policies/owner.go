@@ -2,61 +2,14 @@ package policies
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
 )
 
-// checkOwner checks the owner of a new policy, which may be empty.
-func checkOwner(who guard.Caller, owner string) error {
-	if owner == "" {
-		return nil
-	}
-	if !isOwner(owner) {
-		return invalidFields(map[string]string{"owner": "must be k8s:<cluster>/<kind>/<namespace>/<name>/<uid>"})
-	}
-	return mayOwn(who, owner)
-}
-
-// isOwner reports whether s names a Kubernetes object; the namespace of a cluster-scoped one is empty.
-func isOwner(s string) bool {
-	rest, found := strings.CutPrefix(s, "k8s:")
-	parts := strings.Split(rest, "/")
-	if !found || len(parts) != 5 || len(s) > maxOwner || !identityPattern.MatchString(s) {
-		return false
-	}
-	for i, part := range parts {
-		if part == "" && i != 2 {
-			return false
-		}
-	}
-	return true
-}
-
-// mayOwn reports whether who may speak for an owner: a workload of the owner's own cluster, or a
-// super administrator.
-func mayOwn(who guard.Caller, owner string) error {
-	if privileged(who) || who.Cluster != "" && strings.HasPrefix(owner, "k8s:"+who.Cluster+"/") {
-		return nil
-	}
-	return fault.Forbidden(fault.CodeForbidden, "%s may not act for %s: only its own cluster may", who.ID, owner).With("owner", owner)
-}
-
-// mayEdit reports whether a call that names an owner, or none, may change a policy: 409
-// managed_resource unless it is the policy's own (contract section 25).
+// mayEdit reports whether a call that names an owner, or none, may change a policy.
 func mayEdit(who guard.Caller, r record, stated string) error {
-	switch {
-	case r.Owner == stated && stated == "":
-		return nil
-	case r.Owner == stated:
-		return mayOwn(who, stated)
-	case r.Owner == "":
-		return fault.Conflict(fault.CodeManagedResource, "policy %s has no owner: it was not made by %s", r.Name, stated).With("policy_id", r.ID)
-	default:
-		return fault.Conflict(fault.CodeManagedResource, "policy %s is managed by %s: change it there", r.Name, r.Owner).
-			With("policy_id", r.ID).With("owner", r.Owner)
-	}
+	return guard.Owned{What: "policy", Name: r.Name, ID: r.ID, Key: "policy_id", Owner: r.Owner}.MayEdit(who, stated)
 }
 
 // mayRelease lets a token without policies:write remove only what is owned.

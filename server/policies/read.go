@@ -78,7 +78,7 @@ func (s *Service) List(ctx context.Context, who guard.Caller, f Filter) (vaultap
 		if err != nil {
 			return vaultapi.PolicyList{}, err
 		}
-		after, err := s.cursors.read(who.Tenant, f.query(), f.Cursor)
+		after, err := s.cursors.Read(who.Tenant, f.query(), f.Cursor)
 		if err != nil {
 			return vaultapi.PolicyList{}, err
 		}
@@ -131,7 +131,7 @@ func (s *Service) named(ctx context.Context, who guard.Caller, f Filter, page sp
 func (s *Service) list(who guard.Caller, f Filter, wire []vaultapi.Policy, last string) vaultapi.PolicyList {
 	l := vaultapi.PolicyList{Policies: wire, Data: wire, HasMore: last != ""}
 	if last != "" {
-		cursor := s.cursors.write(who.Tenant, f.query(), last)
+		cursor := s.cursors.Write(who.Tenant, f.query(), last)
 		l.Cursor = &cursor
 	}
 	return l

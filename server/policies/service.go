@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/scailabs/scaivault/internal/policy"
+	"github.com/scailabs/scaivault/server/cursor"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/store"
@@ -56,7 +57,7 @@ type Service struct {
 	db      *store.DB
 	guard   *guard.Guard
 	cache   *Cache
-	cursors cursors
+	cursors cursor.Signer
 }
 
 // New makes the service.
@@ -65,7 +66,7 @@ func New(d Deps) *Service {
 	if len(key) == 0 {
 		key = []byte(d.DB.Identity().InstanceID)
 	}
-	return &Service{db: d.DB, guard: d.Guard, cache: d.Cache, cursors: cursors{key: key}}
+	return &Service{db: d.DB, guard: d.Guard, cache: d.Cache, cursors: cursor.Signer{Key: key}}
 }
 
 const idLength = 26 // of an id's random part

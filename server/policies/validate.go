@@ -21,7 +21,6 @@ const (
 	MaxIdentity    = 256  // bytes
 
 	maxPermissions = 16
-	maxOwner       = 512
 	policyPrefix   = "pol_"
 	bindingPrefix  = "bind_"
 	scopeTenant    = "tenant"

@@ -65,7 +65,7 @@ func (s *Service) UpdateMetadata(ctx context.Context, who guard.Caller, p Path, 
 		return refused[vaultapi.SecretInfo](ctx, s.guard, who, a, invalid("metadata", "metadata is required: an object of what to change"))
 	}
 	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.SecretInfo, error) {
-		h, err := s.live(c, p.text)
+		h, err := s.liveHead(c, p.text)
 		if err != nil {
 			return vaultapi.SecretInfo{}, err
 		}
@@ -81,8 +81,8 @@ func (s *Service) UpdateMetadata(ctx context.Context, who guard.Caller, p Path, 
 	})
 }
 
-// live locks the head of a secret that is not deleted.
-func (s *Service) live(c *guard.Call, path string) (*head, error) {
+// liveHead locks the head of a secret that is not deleted.
+func (s *Service) liveHead(c *guard.Call, path string) (*head, error) {
 	h, err := lockHead(s.db, c.Tx, c.Who.Tenant, path)
 	if err != nil {
 		return nil, err

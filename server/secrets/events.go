@@ -51,11 +51,13 @@ type metadataUpdatedData struct {
 	Tags      []string `json:"tags"`
 }
 
-func emitWritten(c *guard.Call, info vaultapi.SecretInfo) error {
+func emitWritten(c *guard.Call, info vaultapi.SecretInfo, rotation bool) error {
 	if info.Version == 1 {
 		return c.Emit(EventCreated, info.Path, createdData{
 			Version: 1, SecretType: info.SecretType, CreatedBy: c.Who.ID, Tags: info.Tags, ExpiresAt: info.ExpiresAt,
 		})
 	}
-	return c.Emit(EventUpdated, info.Path, updatedData{OldVersion: info.Version - 1, NewVersion: info.Version, UpdatedBy: c.Who.ID})
+	return c.Emit(EventUpdated, info.Path, updatedData{
+		OldVersion: info.Version - 1, NewVersion: info.Version, UpdatedBy: c.Who.ID, IsRotation: rotation,
+	})
 }

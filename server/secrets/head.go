@@ -51,11 +51,12 @@ type draft struct {
 	expiresIn   time.Duration
 	cas         *int64
 	notify      *string // thresholds; nil: as they are
+	rotation    string  // policy to attach to, by id or name; "": none
 }
 
 // newDraft checks all of a write but its data.
 func newDraft(in vaultapi.WriteRequest) (draft, error) {
-	d := draft{secretType: in.SecretType, maxVersions: in.Options.MaxVersions, cas: in.Options.CASVersion}
+	d := draft{secretType: in.SecretType, maxVersions: in.Options.MaxVersions, cas: in.Options.CASVersion, rotation: in.Options.RotationPolicyID}
 	if err := checkType(in.SecretType); err != nil {
 		return draft{}, err
 	}

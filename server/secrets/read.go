@@ -68,10 +68,15 @@ func readable(row *sealedRow, path string, version int64, now time.Time) error {
 		return expired(path)
 	case row.uid == "" && version == 0:
 		return fault.Internal(seal.ErrTampered, "secret %s lacks its newest version", path)
-	case row.uid == "":
+	case row.uid == "", retired(row.retires, row.info.Version == row.newest, now):
 		return versionNotFound(path, version)
 	}
 	return nil
+}
+
+// retired tells whether a version is kept, but not readable any more (contract OC-13). The newest never is.
+func retired(at *int64, newest bool, now time.Time) bool {
+	return at != nil && !newest && *at <= now.UnixMicro()
 }
 
 // open answers with the value of a row.

@@ -40,6 +40,9 @@ func (s *Service) softDelete(c *guard.Call, h head) (vaultapi.DeleteResult, erro
 	if err := updateHead(c.Tx, c.Who.Tenant, h); err != nil {
 		return result, err
 	}
+	if err := s.live(c, h, false); err != nil {
+		return result, err
+	}
 	if err := s.schedulePurge(c, h); err != nil {
 		return result, err
 	}
@@ -64,14 +67,27 @@ func (s *Service) unschedulePurge(c *guard.Call, h head) error {
 	return s.scheduleNotice(c, h, false)
 }
 
-// removeAll removes a secret and what was to be done with it.
-func (s *Service) removeAll(tx *store.Tx, tenant, path string) error {
-	for _, kind := range []string{jobPurge, jobExpiry} {
-		if err := s.jobs.Cancel(tx, kind, tenant, path); err != nil {
+// live tells the domain of rotation whether a secret under a policy is there.
+func (s *Service) live(c *guard.Call, h head, live bool) error {
+	if h.rotation == nil {
+		return nil
+	}
+	return s.rotations.Live(c, h.path, live)
+}
+
+// erase removes a secret with all that belongs to it, and what was to be done with it.
+func (s *Service) erase(c *guard.Call, h head) error {
+	if h.rotation != nil {
+		if _, err := s.rotations.Attach(c, h.path, ""); err != nil {
 			return err
 		}
 	}
-	return removeRows(tx, tenant, path)
+	for _, kind := range []string{jobPurge, jobExpiry} {
+		if err := s.jobs.Cancel(c.Tx, kind, c.Who.Tenant, h.path); err != nil {
+			return err
+		}
+	}
+	return removeRows(c.Tx, c.Who.Tenant, h.path)
 }
 
 func (s *Service) removeForGood(c *guard.Call, h head) (vaultapi.DeleteResult, error) {
@@ -79,7 +95,7 @@ func (s *Service) removeForGood(c *guard.Call, h head) (vaultapi.DeleteResult, e
 	if err != nil {
 		return result, err
 	}
-	if err := s.removeAll(c.Tx, c.Who.Tenant, h.path); err != nil {
+	if err := s.erase(c, h); err != nil {
 		return result, err
 	}
 	return result, s.announceDeletion(c, result)
@@ -122,6 +138,9 @@ func (s *Service) Restore(ctx context.Context, who guard.Caller, p Path) (vaulta
 		h.deleted, h.purge = nil, nil
 		info, err := s.rewritten(c, *h)
 		if err != nil || !wasDeleted {
+			return info, err
+		}
+		if err := s.live(c, *h, true); err != nil {
 			return info, err
 		}
 		if err := s.unschedulePurge(c, *h); err != nil {

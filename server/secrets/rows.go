@@ -29,6 +29,7 @@ type sealedRow struct {
 	info    vaultapi.SecretInfo // Version and Etag are those of the version that was read
 	newest  int64
 	expires *int64
+	retires *int64 // of the version; nil: never
 	uid     string // "": that version does not exist
 	sealed  seal.Sealed
 }
@@ -42,7 +43,7 @@ func (r *sealedRow) size() int64 {
 // been judged: a row comes for the tenant even where no secret is found. Its parts stand round the paths and
 // the version.
 const (
-	queryVersions = `SELECT t.policy_revision, COALESCE(v.uid, ''), COALESCE(v.version, 0), COALESCE(v.key_version, 0), v.wrapped, v.sealed,
+	queryVersions = `SELECT t.policy_revision, COALESCE(v.uid, ''), COALESCE(v.version, 0), COALESCE(v.key_version, 0), v.wrapped, v.sealed, v.retires_at,
  COALESCE(h.path, ''), COALESCE(h.secret_type, ''), COALESCE(h.version, 0), COALESCE(h.max_versions, 0), COALESCE(h.metadata, '{}'),
  COALESCE(h.created_at, 0), COALESCE(h.updated_at, 0), h.expires_at, h.deleted_at, h.purge_at, h.rotation_policy_id,
  COALESCE(h.notify_before, ''), h.notice_at
@@ -98,7 +99,7 @@ func scanVersion(s scanner) (*sealedRow, int64, error) {
 		revision int64
 		number   int64
 	)
-	dest := append([]any{&revision, &r.uid, &number, &r.sealed.KeyVersion, &r.sealed.Wrapped, &r.sealed.Value}, h.dest()...)
+	dest := append([]any{&revision, &r.uid, &number, &r.sealed.KeyVersion, &r.sealed.Wrapped, &r.sealed.Value, &r.retires}, h.dest()...)
 	if err := s.Scan(dest...); err != nil {
 		return nil, 0, err
 	}

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -57,6 +58,27 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		tenant, path, v.number, v.uid, v.keyVersion, v.wrapped, v.sealed, v.created, v.by)
 	if err != nil {
 		return fmt.Errorf("add version %d of %s: %w", v.number, path, err)
+	}
+	return nil
+}
+
+// retireBefore has the versions before one stop being readable at a time, at the latest; zero: nothing changes.
+func retireBefore(tx *store.Tx, tenant, path string, version int64, at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE secret_versions SET retires_at = $4
+WHERE tenant = $1 AND path = $2 AND version < $3 AND (retires_at IS NULL OR retires_at > $4)`, tenant, path, version, at.UnixMicro())
+	if err != nil {
+		return fmt.Errorf("retire versions of %s: %w", path, err)
+	}
+	return nil
+}
+
+// linkRotation notes in the secret's row which rotation policy it is under.
+func linkRotation(tx *store.Tx, tenant, path string, id *string) error {
+	if _, err := tx.Exec(`UPDATE secrets SET rotation_policy_id = $3 WHERE tenant = $1 AND path = $2`, tenant, path, id); err != nil {
+		return fmt.Errorf("rotation policy of %s: %w", path, err)
 	}
 	return nil
 }

@@ -47,12 +47,24 @@ const (
 // DefaultRetention is how long a soft-deleted secret can be restored (contract OC-5).
 const DefaultRetention = 30 * 24 * time.Hour
 
-// Deps is what a Service stands on. DB, Guard, Keys and Jobs are required.
+// Rotations is what this package tells the domain of rotation, within the transaction of what happens.
+type Rotations interface {
+	// Written tells of a version that a caller wrote to a secret under a rotation policy. It says whether this
+	// was the rotation that was waited for, and then when the versions before it stop being readable.
+	Written(c *guard.Call, path string, version int64) (rotation bool, retire time.Time, err error)
+	// Attach puts a secret under a rotation policy, by id or name, and gives its id. "" takes it away.
+	Attach(c *guard.Call, path, policy string) (string, error)
+	// Live tells that a secret under a rotation policy was deleted so that it can be restored, or is back.
+	Live(c *guard.Call, path string, live bool) error
+}
+
+// Deps is what a Service stands on. DB, Guard, Keys and Jobs are required. Without Rotations no secret can be attached.
 type Deps struct {
 	DB         *store.DB
 	Guard      *guard.Guard
 	Keys       *seal.Keyring
-	Jobs       *jobs.Queue   // runs what Jobs returns
+	Jobs       *jobs.Queue // runs what Jobs returns
+	Rotations  Rotations
 	Retention  time.Duration // of soft-deleted secrets; 0: DefaultRetention
 	CacheBytes int64         // of sealed rows kept in memory where this process is the only writer; 0: 64 MiB, negative: no rows nor pages of lists
 }
@@ -63,6 +75,7 @@ type Service struct {
 	guard     *guard.Guard
 	keys      *seal.Keyring
 	jobs      *jobs.Queue
+	rotations Rotations
 	retention time.Duration
 	cache     *cache
 	pages     *pages
@@ -70,7 +83,7 @@ type Service struct {
 
 // New makes the service.
 func New(d Deps) *Service {
-	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, jobs: d.Jobs, retention: d.Retention}
+	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, jobs: d.Jobs, rotations: d.Rotations, retention: d.Retention}
 	if s.retention == 0 {
 		s.retention = DefaultRetention
 	}

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"context"
+	"time"
 
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
@@ -15,7 +16,7 @@ func (s *Service) Versions(ctx context.Context, who guard.Caller, p Path) (vault
 	return guard.Do(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.VersionList, error) {
 		var versions []vaultapi.SecretVersion
 		err := each(ctx, s.db, queryHistory, []any{c.Who.Tenant, p.text}, func(row scanner) error {
-			v, revision, err := scanHistory(row)
+			v, revision, err := scanHistory(row, c.Now())
 			versions = append(versions, v)
 			c.Saw(revision)
 			return err
@@ -30,20 +31,27 @@ func (s *Service) Versions(ctx context.Context, who guard.Caller, p Path) (vault
 	})
 }
 
-const queryHistory = `SELECT v.version, v.uid, v.created_at, v.created_by, h.version, (SELECT policy_revision FROM tenants t WHERE t.id = h.tenant)
+const queryHistory = `SELECT v.version, v.uid, v.created_at, v.created_by, v.retires_at, h.version, (SELECT policy_revision FROM tenants t WHERE t.id = h.tenant)
 FROM secrets h JOIN secret_versions v ON v.tenant = h.tenant AND v.path = h.path
 WHERE h.tenant = $1 AND h.path = $2 AND h.deleted_at IS NULL ORDER BY v.version DESC`
 
-func scanHistory(row scanner) (vaultapi.SecretVersion, int64, error) {
+func scanHistory(row scanner, now time.Time) (vaultapi.SecretVersion, int64, error) {
 	var (
 		v                         vaultapi.SecretVersion
 		uid                       string
 		created, newest, revision int64
+		retires                   *int64
 	)
-	err := row.Scan(&v.Version, &uid, &created, &v.CreatedBy, &newest, &revision)
+	err := row.Scan(&v.Version, &uid, &created, &v.CreatedBy, &retires, &newest, &revision)
 	v.Etag, v.CreatedAt, v.Status = etag(uid), vaultapi.AtMicros(created), "previous"
-	if v.Version == newest {
+	switch {
+	case v.Version == newest:
 		v.Status = "current"
+	case retired(retires, false, now):
+		v.Status = "retired"
+		fallthrough
+	default:
+		v.ReadableUntil = vaultapi.MaybeAt(retires)
 	}
 	return v, revision, err
 }

@@ -3,6 +3,7 @@ package secrets
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
@@ -21,7 +22,7 @@ func (s *Service) Write(ctx context.Context, who guard.Caller, p Path, in vaulta
 		return refused[vaultapi.SecretInfo](ctx, s.guard, who, a, err)
 	}
 	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.SecretInfo, error) {
-		return s.write(c, p.text, d)
+		return s.write(c, p.text, d, s.told)
 	})
 }
 
@@ -49,7 +50,27 @@ func (s *Service) sealed(ctx context.Context, who guard.Caller, a guard.Access, 
 	return d, nil
 }
 
-func (s *Service) write(c *guard.Call, path string, d draft) (vaultapi.SecretInfo, error) {
+// told tells the domain of rotation of a write, and attaches the secret where that was asked for.
+func (s *Service) told(c *guard.Call, h *head, d draft) (rotation bool, retire time.Time, err error) {
+	if h.rotation != nil {
+		if rotation, retire, err = s.rotations.Written(c, h.path, h.version); err != nil {
+			return false, time.Time{}, err
+		}
+	}
+	if d.rotation != "" {
+		id, err := s.rotations.Attach(c, h.path, d.rotation)
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		h.rotation = &id
+		return rotation, retire, linkRotation(c.Tx, c.Who.Tenant, h.path, h.rotation)
+	}
+	return rotation, retire, nil
+}
+
+// write appends a version. settle is asked within the transaction whether it is a rotation, and when the versions
+// before it stop being readable; zero: as long as they are kept.
+func (s *Service) write(c *guard.Call, path string, d draft, settle func(*guard.Call, *head, draft) (bool, time.Time, error)) (vaultapi.SecretInfo, error) {
 	var zero vaultapi.SecretInfo
 	tenant := c.Who.Tenant
 	h, err := s.place(c, path, d)
@@ -69,11 +90,18 @@ func (s *Service) write(c *guard.Call, path string, d draft) (vaultapi.SecretInf
 	}
 	s.forget(c.Tx, tenant, path)
 	c.Note("version", h.version)
+	rotation, retire, err := settle(c, &h, d)
+	if err != nil {
+		return zero, err
+	}
+	if err := retireBefore(c.Tx, tenant, path, h.version, retire); err != nil {
+		return zero, err
+	}
 	info, err := h.info(d.uid)
 	if err != nil {
 		return zero, err
 	}
-	return info, emitWritten(c, info)
+	return info, emitWritten(c, info, rotation)
 }
 
 // place writes the head that the new version belongs to. Taking or locking the head's row puts writers of
@@ -94,7 +122,7 @@ func (s *Service) place(c *guard.Call, path string, d draft) (head, error) {
 			return h, s.replaceHead(c, *old, h)
 		}
 		if old != nil {
-			if err := s.removeAll(c.Tx, tenant, path); err != nil {
+			if err := s.erase(c, *old); err != nil {
 				return head{}, err
 			}
 		}
