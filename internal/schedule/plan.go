@@ -4,18 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Text is a rotation schedule as people write it: exactly one of Interval and Cron, the rest as needed.
 type Text struct {
-	Interval             string
-	Cron, TimeZone       string
-	Window, Spread       string
-	GracePeriod, Hold    string // "": DefaultGrace; the period
-	WarnBefore           []string
-	ReferenceForTheGrace time.Time // from which the slots of a cron are compared with the grace period
+	Interval          string
+	Cron, TimeZone    string
+	Window, Spread    string
+	GracePeriod, Hold string // "": DefaultGrace; the period
+	WarnBefore        []string
+	From              time.Time // from which the slots of a cron are compared with the grace period
+}
+
+// Same tells whether two texts mean the same schedule; From does not count.
+func (t Text) Same(other Text) bool {
+	warn := slices.Equal(t.WarnBefore, other.WarnBefore)
+	t.WarnBefore, t.From, other.WarnBefore, other.From = nil, time.Time{}, nil, time.Time{}
+	return warn && reflect.DeepEqual(t, other)
 }
 
 // Plan is a schedule that was read: when each of its secrets is rotated, and what is due before and after.
@@ -109,7 +118,7 @@ func (r *reader) check(t Text, p *Plan) {
 	}
 	every := p.Interval
 	if p.Cron != nil {
-		every = p.Cron.shortest(t.ReferenceForTheGrace)
+		every = p.Cron.shortest(t.From)
 	}
 	switch longest := max(every, p.Window); {
 	case p.Window > every:

@@ -36,6 +36,9 @@ const (
 	CodeSecretPolicyNotFound = "secret_policy_not_found"
 	CodeWebhookNotFound      = "webhook_not_found"
 
+	CodeRotationPolicyNotFound = "rotation_policy_not_found"
+	CodeAssignmentNotFound     = "assignment_not_found"
+
 	CodeSecretExists       = "secret_exists"
 	CodeVersionConflict    = "version_conflict"
 	CodePolicyInUse        = "policy_in_use"
@@ -45,6 +48,7 @@ const (
 	CodeSecretPolicyExists = "secret_policy_exists"
 	CodeManagedResource    = "managed_resource"
 	CodeWebhookExists      = "webhook_exists"
+	CodeSecretAssigned     = "secret_assigned"
 
 	CodeValidation  = "validation_error"
 	CodeRateLimited = "rate_limited"

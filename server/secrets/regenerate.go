@@ -1,13 +1,13 @@
 package secrets
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/scailabs/scaivault/internal/generate"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
@@ -21,7 +21,7 @@ import (
 // transaction and says when the versions before stop being readable. A write that comes between is not lost: all
 // begins again with it, so fill and settle may run more than once. Errors: secret_not_found.
 func (s *Service) Regenerate(ctx context.Context, who guard.Caller, a guard.Access,
-	fill func(names []string) (map[string]json.RawMessage, error), settle func(c *guard.Call, old, next int64) (time.Time, error)) error {
+	fill func(names []string) (generate.Result, error), settle func(c *guard.Call, old, next int64) (time.Time, error)) error {
 	const rounds = 10
 	var err error
 	for range rounds {
@@ -45,7 +45,7 @@ func (s *Service) Regenerate(ctx context.Context, who guard.Caller, a guard.Acce
 
 // regenerated is a write on top of the newest version, sealed. It holds only if no other write comes between. The
 // new version lives as long as the one before it did.
-func (s *Service) regenerated(ctx context.Context, who guard.Caller, a guard.Access, fill func([]string) (map[string]json.RawMessage, error)) (draft, error) {
+func (s *Service) regenerated(ctx context.Context, who guard.Caller, a guard.Access, fill func([]string) (generate.Result, error)) (draft, error) {
 	if _, err := s.guard.Check(ctx, who, a, 0); err != nil {
 		return draft{}, err
 	}
@@ -89,7 +89,7 @@ func (s *Service) lifeOf(ctx context.Context, tenant, path string, row *sealedRo
 }
 
 // refilled is a value with new fields in place of, or beside, the old ones.
-func refilled(old seal.Plaintext, fill func([]string) (map[string]json.RawMessage, error)) ([]byte, error) {
+func refilled(old seal.Plaintext, fill func([]string) (generate.Result, error)) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(old.Reveal(), &fields) != nil {
 		return nil, fault.Internal(errors.New("not a JSON object"), "value of a secret") // the decoder's error would quote it
@@ -102,16 +102,11 @@ func refilled(old seal.Plaintext, fill func([]string) (map[string]json.RawMessag
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range made {
-		fields[name] = value
+	data, err := made.Over(old.Reveal())
+	if err != nil {
+		return nil, fault.Internal(err, "generated value")
 	}
-	var data bytes.Buffer
-	encoder := json.NewEncoder(&data)
-	encoder.SetEscapeHTML(false) // other fields stay as they were written
-	if encoder.Encode(fields) != nil {
-		return nil, fault.Internal(errors.New("fields are not JSON"), "generated value")
-	}
-	return compactData(data.Bytes())
+	return compactData(data)
 }
 
 // Assign notes which rotation policy a secret is under, "" for none, and keeps the secret from changing until the

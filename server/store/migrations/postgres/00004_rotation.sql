@@ -18,9 +18,10 @@ CREATE TABLE rotation_policies (
 );
 CREATE UNIQUE INDEX rotation_policies_name ON rotation_policies (tenant, name);
 
--- A secret under a policy. listed is 1 while the secret is there and its policy active. next_at is when it is to be
--- rotated; warned the smallest threshold (seconds) already announced for it; announced what was said since: 1 due,
--- 2 overdue. pending is the history item that waits for a write.
+-- A secret under a policy. listed is 1 while the secret is there and its policy active. base_at is what its interval
+-- counts from; next_at when it is to be rotated, due_at when that should have been, where a window was missed; warned
+-- the smallest threshold (microseconds) already announced for it; announced what was said since: 1 due, 2 overdue.
+-- pending is the history item that waits for a write. identity is the caller who attached it, as JSON.
 CREATE TABLE rotation_assignments (
     tenant           TEXT NOT NULL,
     path             TEXT COLLATE "C" NOT NULL,
@@ -29,7 +30,9 @@ CREATE TABLE rotation_assignments (
     identity         TEXT NOT NULL,
     state            TEXT NOT NULL,
     listed           BIGINT NOT NULL,
+    base_at          BIGINT NOT NULL,
     next_at          BIGINT NOT NULL,
+    due_at           BIGINT NOT NULL,
     last_at          BIGINT,
     warned           BIGINT NOT NULL,
     announced        BIGINT NOT NULL,
@@ -45,7 +48,8 @@ CREATE TABLE rotation_assignments (
     created_at       BIGINT NOT NULL,
     PRIMARY KEY (tenant, path)
 );
-CREATE INDEX rotation_assignments_due ON rotation_assignments (tenant, next_at, path) WHERE listed = 1;
+CREATE INDEX rotation_assignments_due ON rotation_assignments (tenant, due_at, path) WHERE listed = 1;
+CREATE INDEX rotation_assignments_policy_due ON rotation_assignments (tenant, policy_id, due_at, path) WHERE listed = 1;
 CREATE INDEX rotation_assignments_policy ON rotation_assignments (tenant, policy_id, path);
 
 -- Rotations that were done, tried or asked for.
