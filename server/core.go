@@ -16,6 +16,7 @@ import (
 	"github.com/scailabs/scaivault/server/httpapi"
 	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/policies"
+	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/secrets"
@@ -36,6 +37,7 @@ type core struct {
 	authn  *authn.Service
 
 	secrets  *secrets.Service // from here on made by finish
+	rotation *rotation.Service
 	webhooks *webhooks.Service
 	api      *httpapi.Server
 }
@@ -75,7 +77,12 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		return fmt.Errorf("key of cursors: %w", err)
 	}
 	recipes := secretpolicies.New(secretpolicies.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors})
-	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs})
+	book := rotation.NewBook(c.db, c.guard, c.jobs)
+	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs, Rotations: book})
+	c.rotation = rotation.New(rotation.Deps{
+		Book: book, Guard: c.guard, Heads: c.secrets, Writer: c.secrets, Recipes: recipes, CursorKey: cursors, Log: s.log,
+	})
+	recipes.UsedBy(book)
 	outgoing, err := s.config.egress()
 	if err != nil {
 		return err
@@ -93,7 +100,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		return err
 	}
 	rules := policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors})
-	c.register(c.secrets.Jobs(), rules.Jobs(), c.authn.Jobs(), c.events.Jobs())
+	c.register(c.secrets.Jobs(), c.rotation.Jobs(), rules.Jobs(), c.authn.Jobs(), c.events.Jobs())
 	c.api, err = httpapi.New(httpapi.Config{
 		Limits:         httpapi.Limits{Profile: s.config.profile(), PerMinute: limits},
 		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c, s.cert), Now: s.now, Log: s.log,
@@ -101,6 +108,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Secrets:        c.secrets,
 		Policies:       rules,
 		SecretPolicies: recipes,
+		Rotation:       c.rotation,
 		Audit:          audit.NewService(c.trail, c.guard),
 		Authn:          c.authn,
 		Edge:           c.edge,

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	prefixSecrets = "/v1/secrets/"
-	prefixTrails  = "/v1/audit/secrets/"
-	prefixTenant  = "/v1/t/"
+	prefixSecrets  = "/v1/secrets/"
+	prefixTrails   = "/v1/audit/secrets/"
+	prefixRotation = "/v1/rotation/policies/" // {id}/secrets/{path}
+	prefixTenant   = "/v1/t/"
 
 	maxEscapedPath = 2048 // 512 characters of a path, all escaped, and what stands before them
 	maxSecretPath  = 512  // contract section 3.2
@@ -53,7 +54,22 @@ func pass(escaped string) (passage, error) {
 }
 
 func isSecretPath(path string) bool {
-	return strings.HasPrefix(path, prefixSecrets) || strings.HasPrefix(path, prefixTrails)
+	_, ok := secretName(path)
+	return ok
+}
+
+// secretName is what follows a route's own part, where that is the path of a secret.
+func secretName(path string) (string, bool) {
+	for _, prefix := range []string{prefixSecrets, prefixTrails} {
+		if name, ok := strings.CutPrefix(path, prefix); ok {
+			return name, true
+		}
+	}
+	if rest, ok := strings.CutPrefix(path, prefixRotation); ok {
+		id, name, ok := strings.Cut(rest, "/secrets/")
+		return name, ok && !strings.Contains(id, "/")
+	}
+	return "", false
 }
 
 func isTenantID(s string) bool {
@@ -120,7 +136,7 @@ func checkSegments(path string, secret bool) error {
 	if !secret {
 		return nil
 	}
-	name := strings.TrimPrefix(strings.TrimPrefix(path, prefixTrails), prefixSecrets)
+	name, _ := secretName(path)
 	return checkSecretName(name)
 }
 

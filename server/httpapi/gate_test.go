@@ -140,6 +140,19 @@ func FuzzPass(f *testing.F) {
 }
 
 func TestSplitSuffix(t *testing.T) {
+	s, err := New(Config{}, Services{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := map[string]*wildRoutes{}
+	for i := range s.routes {
+		if base, suffix, ok := strings.Cut(s.routes[i].pattern, secretWildcard); ok {
+			if below[base] == nil {
+				below[base] = &wildRoutes{}
+			}
+			below[base].rows = append(below[base].rows, wildRow{suffix, &s.routes[i]})
+		}
+	}
 	for _, test := range []struct{ method, path, name, suffix string }{
 		{"GET", "a/b", "a/b", ""},
 		{"GET", "a/metadata", "a", "/metadata"},
@@ -152,11 +165,20 @@ func TestSplitSuffix(t *testing.T) {
 		{"PATCH", "a/metadata", "a", "/metadata"},
 		{"POST", "a/restore", "a", "/restore"},
 		{"POST", "a/metadata", "a/metadata", ""},
+		{"POST", "a/rotate", "a", "/rotate"},
 		{"POST", "restore", "restore", ""},
+		{"PUT", "a/grace", "a/grace", ""},
 	} {
-		if name, suffix := splitSuffix(test.method, test.path); name != test.name || suffix != test.suffix {
+		if name, suffix := below[prefixSecrets].split(test.method, test.path); name != test.name || suffix != test.suffix {
 			t.Errorf("%s %s: %q and %q, want %q and %q", test.method, test.path, name, suffix, test.name, test.suffix)
 		}
+	}
+	assigned := below[prefixRotation+"{id}/secrets/"]
+	if name, suffix := assigned.split("PUT", "a/grace"); name != "a" || suffix != "/grace" {
+		t.Errorf("PUT of a grace: %q and %q", name, suffix)
+	}
+	if name, suffix := assigned.split("DELETE", "a/grace"); name != "a/grace" || suffix != "" {
+		t.Errorf("DELETE of a secret named grace: %q and %q", name, suffix)
 	}
 }
 
@@ -191,7 +213,7 @@ func TestRouting(t *testing.T) {
 		{"GET", "/v1/audit/identities/user:alice@acme.example", 200, "auditIdentity", "", nil},
 		{"POST", "/v1/policies/test", 200, "testPolicy", "", nil},
 
-		{"POST", "/v1/secrets/a/rotate", 404, "", "", nil},
+		{"POST", "/v1/secrets/a/rotate", 200, "rotateSecret", "a", nil},
 		{"GET", "/v1/nope", 404, "", "", nil},
 		{"GET", "/v1/audit/secrets", 404, "", "", nil},
 		{"GET", "/health", 404, "", "", nil},

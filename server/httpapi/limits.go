@@ -22,6 +22,7 @@ const (
 	ratePolicy
 	ratePolicyTest
 	ratePreview // values made to look at: an RSA key costs a second of a processor
+	rateRotation
 	rateSubscription
 	ratePoll
 	rateWebhook
@@ -50,6 +51,7 @@ func documentedLimits() [categories]limitRow {
 		ratePolicy:        {"policy", 50},
 		ratePolicyTest:    {"policy_test", 200},
 		ratePreview:       {"secret_policy_preview", 20},
+		rateRotation:      {"rotation", 100},
 		rateSubscription:  {"subscription", 20},
 		ratePoll:          {"subscription_poll", 240},
 		rateWebhook:       {"webhook", 20},

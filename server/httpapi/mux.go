@@ -10,7 +10,7 @@ import (
 )
 
 // secretParam is the wildcard that holds a secret's path. ServeMux wants it last; what the table writes behind
-// it (/metadata, /versions, /restore) is split off by splitSuffix.
+// it (such as /metadata) is split off by wildRoutes.
 const (
 	secretParam    = "path"
 	secretWildcard = "{" + secretParam + "...}"
@@ -38,7 +38,6 @@ func (s *Server) newMux() *http.ServeMux {
 			mux.Handle(strings.TrimSuffix(base, "/"), nowhere)
 		}
 		wild[base].rows = append(wild[base].rows, wildRow{suffix: suffix, row: row})
-		wild[base].suffixed = wild[base].suffixed || suffix != ""
 	}
 	return mux
 }
@@ -85,9 +84,8 @@ func methods() []string {
 
 // wildRoutes are the rows of one pattern that ends in a secret's path.
 type wildRoutes struct {
-	s        *Server
-	rows     []wildRow
-	suffixed bool // some row has a suffix
+	s    *Server
+	rows []wildRow
 }
 
 type wildRow struct {
@@ -113,23 +111,28 @@ func (t *wildRoutes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var allowed []string
-	if suffix != suffixRotate {
-		for _, m := range methods() {
-			_, suffix := t.split(m, r.PathValue(secretParam))
-			if t.find(m, suffix) != nil {
-				allowed = append(allowed, m)
-			}
+	for _, m := range methods() {
+		_, suffix := t.split(m, r.PathValue(secretParam))
+		if t.find(m, suffix) != nil {
+			allowed = append(allowed, m)
 		}
 	}
 	t.s.noRoute(r.Context(), x, allowed)
 }
 
-// split takes the suffix off, below patterns that have any.
+// split divides what follows a pattern into a path and what is asked of it: a suffix that the method has a row for.
+// metadata and versions are reserved as a secret's last segment. A secret may end in the others: they belong to methods
+// that no secret is read or written with.
 func (t *wildRoutes) split(method, path string) (name, suffix string) {
-	if !t.suffixed {
-		return path, ""
+	for _, w := range t.rows {
+		if w.suffix == "" || w.row.method != method {
+			continue
+		}
+		if name, ok := strings.CutSuffix(path, w.suffix); ok {
+			return name, w.suffix
+		}
 	}
-	return splitSuffix(method, path)
+	return path, ""
 }
 
 func (t *wildRoutes) find(method, suffix string) *route {
@@ -160,24 +163,5 @@ const (
 	suffixVersions = "/versions"
 	suffixRestore  = "/restore"
 	suffixRotate   = "/rotate"
+	suffixGrace    = "/grace" // of a secret's place under a rotation policy
 )
-
-// splitSuffix divides what follows /v1/secrets/ into a path and what is asked of it. metadata and versions are
-// reserved as a secret's last segment; restore and rotate are only ever posted, so a secret may end in them.
-func splitSuffix(method, path string) (name, suffix string) {
-	var suffixes []string
-	switch method {
-	case http.MethodGet:
-		suffixes = []string{suffixMetadata, suffixVersions}
-	case http.MethodPatch:
-		suffixes = []string{suffixMetadata}
-	case http.MethodPost:
-		suffixes = []string{suffixRestore, suffixRotate}
-	}
-	for _, suffix := range suffixes {
-		if name, ok := strings.CutSuffix(path, suffix); ok {
-			return name, suffix
-		}
-	}
-	return path, ""
-}

@@ -6,6 +6,7 @@ import (
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/events/webhooks"
 	"github.com/scailabs/scaivault/server/policies"
+	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/secrets"
 )
@@ -15,6 +16,7 @@ type Services struct {
 	Secrets        *secrets.Service
 	Policies       *policies.Service
 	SecretPolicies *secretpolicies.Service
+	Rotation       *rotation.Service
 	Audit          *audit.Service
 	Events         *events.Service
 	Authn          *authn.Service

@@ -19,6 +19,7 @@ const (
 const (
 	groupSecrets       = "secrets"
 	groupPolicies      = "policies"
+	groupRotation      = "rotation"
 	groupAudit         = "audit"
 	groupSubscriptions = "subscriptions"
 	groupWebhooks      = "webhooks"
@@ -60,6 +61,7 @@ func (r *route) openAPIPath() string {
 func table(s *Server, services Services) []route {
 	rows := slices.Concat(
 		secretRoutes(secretHandlers{service: services.Secrets}),
+		rotationRoutes(rotationHandlers{service: services.Rotation}),
 		policyRoutes(policyHandlers{service: services.Policies}),
 		secretPolicyRoutes(secretPolicyHandlers{service: services.SecretPolicies}),
 		auditRoutes(auditHandlers{service: services.Audit}),

@@ -220,3 +220,16 @@ func (p policy) owned() guard.Owned {
 }
 
 const never = math.MaxInt64
+
+// SecretPolicyUses counts the rotation policies that generate by a secret policy.
+func (b *Book) SecretPolicyUses(c *guard.Call, id string) (int64, error) {
+	var n int64
+	const query = `SELECT COUNT(*) FROM rotation_policies WHERE tenant = $1 AND deleted_at IS NULL AND secret_policy_id = $2`
+	if err := c.Tx.QueryRow(query, c.Who.Tenant, id).Scan(&n); err != nil {
+		return 0, fmt.Errorf("uses of secret policy %s: %w", id, err)
+	}
+	return n, nil
+}
+
+// DropSecretPolicy takes nothing away: a rotation policy without its recipe would make values of another kind.
+func (b *Book) DropSecretPolicy(*guard.Call, string) error { return nil }

@@ -120,17 +120,8 @@ type rotating struct {
 // regenerate makes a value and, in one transaction with the version, completes the assignment and has settle end
 // its job.
 func (s *Service) regenerate(ctx context.Context, r rotating, w settings, settle func(*guard.Call, *held) error) error {
-	recipe, err := s.recipeOf(ctx, r.who.Tenant, w)
-	if err != nil {
-		return err
-	}
 	a := guard.Access{Action: ActionRotate, Scope: ScopeRotate, Permission: permission.Rotate, Path: r.path}
-	fill := func(names []string) (generate.Result, error) {
-		if recipe == nil {
-			return generate.Default(names).Generate(s.random, s.guard.Now())
-		}
-		return recipe.Generate(s.random, s.guard.Now())
-	}
+	fill := func(names []string) (generate.Result, error) { return s.made(ctx, r.who.Tenant, w, names) }
 	return s.writer.Regenerate(ctx, r.who, a, fill, func(c *guard.Call, old, next int64) (time.Time, error) {
 		h, err := s.book.hold(c, r.path)
 		if err != nil {
@@ -152,17 +143,20 @@ func (s *Service) regenerate(ctx context.Context, r rotating, w settings, settle
 	})
 }
 
-// recipeOf is how a policy generates; nil: the default of the fields that the secret has.
-func (s *Service) recipeOf(ctx context.Context, tenant string, w settings) (*generate.Recipe, error) {
-	switch {
-	case w.Generate != nil:
-		r, err := parseRecipe(w.Generate)
-		return &r, err
-	case w.SecretPolicyID != "":
-		r, _, err := s.recipes.Recipe(ctx, tenant, w.SecretPolicyID)
-		return &r, err
+// made makes the values of a rotation by the policy's recipe, else in the fields that the secret has.
+func (s *Service) made(ctx context.Context, tenant string, w settings, names []string) (generate.Result, error) {
+	if w.SecretPolicyID != "" {
+		_, made, err := s.recipes.Generate(ctx, tenant, w.SecretPolicyID)
+		return made, err
 	}
-	return nil, nil
+	recipe := generate.Default(names)
+	if w.Generate != nil {
+		var err error
+		if recipe, err = parseRecipe(w.Generate); err != nil {
+			return generate.Result{}, err
+		}
+	}
+	return recipe.Generate(s.random, s.guard.Now())
 }
 
 // done is a rotation that is done.

@@ -36,7 +36,7 @@ func (s *Service) Grace(ctx context.Context, who guard.Caller, ref, path string,
 		}
 		c.Note("version", w.Version)
 		c.Note("ends_at", ends.UTC().Format(time.RFC3339))
-		if err := s.heads.Retire(c, path, w.Version, ends); err != nil {
+		if err := s.heads.Retire(c, path, w.Version, time.UnixMicro(*h.graceEnds)); err != nil {
 			return zero, err
 		}
 		return h.wire(), save(c.Tx, who.Tenant, h.assignment)

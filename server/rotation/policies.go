@@ -18,10 +18,9 @@ func (s *Service) CreatePolicy(ctx context.Context, who guard.Caller, w vaultapi
 	p := policy{id: newID(policyPrefix), name: w.Name, owner: w.Owner, active: w.IsActive == nil || *w.IsActive}
 	w.Name, w.Owner, w.IsActive = "", "", nil
 	p.settings = w
-	p, invalid := s.checked(ctx, who, ActionPolicyCreate, p)
 	return guard.Change(ctx, s.guard, who, managing(ActionPolicyCreate, ""), func(c *guard.Call) (vaultapi.RotationPolicy, error) {
-		if invalid != nil {
-			return vaultapi.RotationPolicy{}, invalid
+		if err := checkSettings(p.name, p.settings, c.Now()); err != nil {
+			return vaultapi.RotationPolicy{}, err
 		}
 		if err := guard.CheckOwner(who, p.owner); err != nil {
 			return vaultapi.RotationPolicy{}, err
@@ -33,6 +32,9 @@ func (s *Service) CreatePolicy(ctx context.Context, who guard.Caller, w vaultapi
 			}
 			return vaultapi.RotationPolicy{}, err
 		}
+		if err := s.linked(c, &p); err != nil {
+			return vaultapi.RotationPolicy{}, err
+		}
 		p.created, p.updated = c.Now().UnixMicro(), c.Now().UnixMicro()
 		noted(c, p)
 		if err := s.insert(c.Tx, who.Tenant, p); err != nil {
@@ -42,20 +44,12 @@ func (s *Service) CreatePolicy(ctx context.Context, who guard.Caller, w vaultapi
 	})
 }
 
-// checked checks a policy, without work for those who may not keep policies, and names its secret policy by its id.
-func (s *Service) checked(ctx context.Context, who guard.Caller, action string, p policy) (policy, error) {
-	if _, err := s.guard.Check(ctx, who, managing(action, ""), 0); err != nil {
-		return p, err
+// linked names a policy's secret policy by its id.
+func (s *Service) linked(c *guard.Call, p *policy) (err error) {
+	if p.settings.SecretPolicyID != "" {
+		p.settings.SecretPolicyID, err = s.recipes.Find(c, p.settings.SecretPolicyID)
 	}
-	if err := checkSettings(p.name, p.settings, s.guard.Now()); err != nil {
-		return p, err
-	}
-	if p.settings.SecretPolicyID == "" {
-		return p, nil
-	}
-	_, id, err := s.recipes.Recipe(ctx, who.Tenant, p.settings.SecretPolicyID)
-	p.settings.SecretPolicyID = id
-	return p, err
+	return err
 }
 
 func noted(c *guard.Call, p policy) {
@@ -68,7 +62,7 @@ func (s *Service) insert(tx *store.Tx, tenant string, p policy) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(insertPolicy, tenant, p.id, p.name, text, p.owner, number(p.active), p.created, p.updated)
+	_, err = tx.Exec(insertPolicy, tenant, p.id, p.name, text, p.settings.SecretPolicyID, p.owner, number(p.active), p.created, p.updated)
 	return nameTaken(err, p.name)
 }
 
@@ -229,7 +223,6 @@ type editing struct {
 
 // edit changes a policy, and begins to plan its secrets anew where that concerns them.
 func (s *Service) edit(ctx context.Context, who guard.Caller, ref string, e editing) (vaultapi.RotationPolicy, error) {
-	wanted, invalid := s.wanted(ctx, who, ref, e)
 	return guard.Change(ctx, s.guard, who, managing(e.action, ref), func(c *guard.Call) (vaultapi.RotationPolicy, error) {
 		var zero vaultapi.RotationPolicy
 		if !isName(ref) {
@@ -243,11 +236,13 @@ func (s *Service) edit(ctx context.Context, who guard.Caller, ref string, e edit
 		if err := have.owned().MayEdit(who, e.owner); err != nil {
 			return zero, err
 		}
-		if invalid != nil {
-			return zero, invalid
-		}
 		next := e.alter(have)
-		next.settings.SecretPolicyID = wanted.settings.SecretPolicyID
+		if err := checkSettings(next.name, next.settings, c.Now()); err != nil {
+			return zero, err
+		}
+		if err := s.linked(c, &next); err != nil {
+			return zero, err
+		}
 		if reflect.DeepEqual(have, next) {
 			return s.counted(c, next)
 		}
@@ -259,21 +254,12 @@ func (s *Service) edit(ctx context.Context, who guard.Caller, ref string, e edit
 	})
 }
 
-// wanted is what a policy would be, checked before the transaction.
-func (s *Service) wanted(ctx context.Context, who guard.Caller, ref string, e editing) (policy, error) {
-	p, err := s.book.policyOf(s.row(ctx), who.Tenant, ref)
-	if err != nil {
-		return policy{}, err
-	}
-	return s.checked(ctx, who, e.action, e.alter(p))
-}
-
 func (s *Service) store(c *guard.Call, have, next policy) error {
 	text, err := next.text()
 	if err != nil {
 		return err
 	}
-	_, err = c.Tx.Exec(updatePolicy, c.Who.Tenant, next.id, next.name, text, number(next.active), next.updated)
+	_, err = c.Tx.Exec(updatePolicy, c.Who.Tenant, next.id, next.name, text, next.settings.SecretPolicyID, number(next.active), next.updated)
 	if err := nameTaken(err, next.name); err != nil {
 		return err
 	}

@@ -21,11 +21,11 @@ const (
 	listPolicies = `SELECT ` + policyColumns + policyCounts + fromPolicies + `p.name > $2
  AND ($3 = '' OR p.owner = $3 OR substr(p.owner, 1, length($3) + 1) = $3 || '/')
  AND ($4 = 0 OR p.is_active = 1) ORDER BY p.name LIMIT $5`
-	insertPolicy = `INSERT INTO rotation_policies (tenant, id, name, settings, owner, is_active, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	updatePolicy = `UPDATE rotation_policies SET name = $3, settings = $4, is_active = $5, updated_at = $6 WHERE tenant = $1 AND id = $2`
+	insertPolicy = `INSERT INTO rotation_policies (tenant, id, name, settings, secret_policy_id, owner, is_active, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	updatePolicy = `UPDATE rotation_policies SET name = $3, settings = $4, secret_policy_id = $5, is_active = $6, updated_at = $7 WHERE tenant = $1 AND id = $2`
 	// hidePolicy frees the name at once; the row goes with its last assignment.
-	hidePolicy   = `UPDATE rotation_policies SET name = id, deleted_at = $3 WHERE tenant = $1 AND id = $2`
+	hidePolicy   = `UPDATE rotation_policies SET name = id, secret_policy_id = '', deleted_at = $3 WHERE tenant = $1 AND id = $2`
 	removePolicy = `DELETE FROM rotation_policies WHERE tenant = $1 AND id = $2`
 	hiddenPolicy = `SELECT deleted_at IS NOT NULL FROM rotation_policies WHERE tenant = $1 AND id = $2`
 

@@ -69,10 +69,12 @@ type Writer interface {
 		fill func(names []string) (generate.Result, error), settle func(c *guard.Call, old, next int64) (time.Time, error)) error
 }
 
-// Recipes finds secret policies.
+// Recipes are secret policies, by id or name.
 type Recipes interface {
-	// Recipe gives the recipe of a secret policy, by id or name, and its id. Errors: secret_policy_not_found.
-	Recipe(ctx context.Context, tenant, ref string) (recipe generate.Recipe, id string, err error)
+	// Find gives the id of a secret policy, and keeps it from being deleted until the transaction ends.
+	Find(c *guard.Call, ref string) (id string, err error)
+	// Generate makes values by a secret policy. It may take seconds.
+	Generate(ctx context.Context, tenant, ref string) (id string, made generate.Result, err error)
 }
 
 // Deps is what a Service stands on. Book, Guard, Heads, Writer and Recipes are required.
@@ -101,7 +103,7 @@ type Service struct {
 	log     *slog.Logger
 }
 
-// New makes the service and registers what it does in the background.
+// New makes the service.
 func New(d Deps) *Service {
 	s := &Service{book: d.Book, db: d.Book.db, guard: d.Guard, heads: d.Heads, writer: d.Writer, recipes: d.Recipes, random: d.Random, log: d.Log}
 	if s.random == nil {
@@ -115,9 +117,15 @@ func New(d Deps) *Service {
 		key = []byte(s.db.Identity().InstanceID)
 	}
 	s.cursors = cursor.Signer{Key: key}
-	s.book.queue.Register(jobs.Kind{Name: kindSecret, Lease: lease, Workers: workers, Run: s.fire})
-	s.book.queue.Register(jobs.Kind{Name: kindPolicy, Lease: lease, Workers: 1, Run: s.replanRest})
 	return s
+}
+
+// Jobs are what the service does in the background.
+func (s *Service) Jobs() []jobs.Kind {
+	return []jobs.Kind{
+		{Name: kindSecret, Lease: lease, Workers: workers, Run: s.fire},
+		{Name: kindPolicy, Lease: lease, Workers: 1, Run: s.replanRest},
+	}
 }
 
 // Kinds of jobs: one for each assignment, by path, and one for a policy whose change concerns more assignments than

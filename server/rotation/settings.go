@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -91,6 +92,11 @@ func checkRecipe(w settings, fields map[string]string) {
 				fields["generate."+where] = rule
 			}
 		}
+		for i, f := range w.Generate.Fields {
+			if f.Generator == "static" { // policies are kept as they are written, and answered
+				fields[fmt.Sprintf("generate.fields[%d].generator", i)] = "a static value is kept only in a secret policy: name one by secret_policy_id"
+			}
+		}
 	}
 }
 
@@ -122,7 +128,7 @@ func scheduleText(w settings, now time.Time) schedule.Text {
 func parseRecipe(r *vaultapi.RotationRecipe) (generate.Recipe, error) {
 	fields := make([]generate.Field, len(r.Fields))
 	for i, f := range r.Fields {
-		fields[i] = generateField(f)
+		fields[i] = generate.Field{Name: f.Name, Generator: f.Generator, Config: func() json.RawMessage { return f.Config }}
 	}
 	return generate.Parse(fields)
 }

@@ -44,7 +44,7 @@ func (s *Service) warn(c *guard.Call, h *held, threshold time.Duration) error {
 
 // due announces that somebody has to write now.
 func (b *Book) due(c *guard.Call, h *held) error {
-	h.announced = announcedDue
+	h.announced = max(h.announced, announcedDue)
 	if err := b.open(c, h); err != nil {
 		return err
 	}
@@ -53,11 +53,13 @@ func (b *Book) due(c *guard.Call, h *held) error {
 
 // open has the next write be the rotation.
 func (b *Book) open(c *guard.Call, h *held) error {
-	h.state = vaultapi.RotationOpen
-	if h.pending != "" {
-		return nil
+	if h.pending == "" {
+		if err := b.asked(c, h); err != nil {
+			return err
+		}
 	}
-	return b.asked(c, h)
+	h.timing.resume(h.assignment)
+	return nil
 }
 
 // Why a rotation is overdue.

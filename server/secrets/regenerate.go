@@ -153,3 +153,20 @@ WHERE tenant = $1 AND path = $2 AND version = $3 AND version < $4 AND (retires_a
 	}
 	return nil
 }
+
+// Described tells the newest version of the secret at a path, its etag, and the secret policy that its values are made
+// by, "" where there is none. Errors: secret_not_found.
+func (s *Service) Described(ctx context.Context, tenant, path string) (version int64, tag, secretPolicy string, err error) {
+	row, _, err := versionRow(ctx, s.db, tenant, path, 0)
+	if err != nil {
+		return 0, "", "", reading(err)
+	}
+	if err := readable(row, path, 0, s.guard.Now()); err != nil {
+		return 0, "", "", err
+	}
+	const query = `SELECT COALESCE(secret_policy_id, '') FROM secrets WHERE tenant = $1 AND path = $2`
+	if err := s.db.QueryRow(ctx, query, tenant, path).Scan(&secretPolicy); err != nil {
+		return 0, "", "", fmt.Errorf("secret policy of %s: %w", path, err)
+	}
+	return row.newest, row.info.Etag, secretPolicy, nil
+}

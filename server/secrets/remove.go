@@ -8,7 +8,6 @@ import (
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/guard"
-	"github.com/scailabs/scaivault/server/store"
 )
 
 // Delete deletes the secret at p: softly, so that it can be restored for the time of retention, or

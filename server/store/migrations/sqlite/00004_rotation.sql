@@ -2,13 +2,15 @@
 -- From then on a version is not readable; NULL: as long as it is kept. The newest version has none.
 ALTER TABLE secret_versions ADD COLUMN retires_at BIGINT;
 
--- How often the secrets of a policy are rotated, and how: settings is JSON, as people wrote it. A policy that is
+-- How often the secrets of a policy are rotated, and how: settings is JSON, as people wrote it; secret_policy_id
+-- stands beside it, so that who deletes one finds who uses it. A policy that is
 -- being deleted has deleted_at until the last of its secrets is detached.
 CREATE TABLE rotation_policies (
     tenant      TEXT NOT NULL,
     id          TEXT NOT NULL,
     name        TEXT NOT NULL,
-    settings    TEXT NOT NULL,
+    settings         TEXT NOT NULL,
+    secret_policy_id TEXT NOT NULL,
     owner       TEXT NOT NULL,
     is_active   BIGINT NOT NULL,
     created_at  BIGINT NOT NULL,
@@ -17,6 +19,7 @@ CREATE TABLE rotation_policies (
     PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX rotation_policies_name ON rotation_policies (tenant, name);
+CREATE INDEX rotation_policies_recipe ON rotation_policies (tenant, secret_policy_id) WHERE secret_policy_id <> '';
 
 -- A secret under a policy. listed is 1 while the secret is there and its policy active. base_at is what its interval
 -- counts from; next_at when it is to be rotated, due_at when that should have been, where a window was missed; warned
