@@ -18,6 +18,7 @@ func TestTrafficFitsTheDocument(t *testing.T) {
 	policyTraffic(t, r)
 	secretPolicyTraffic(t, r)
 	subscriptionTraffic(t, r)
+	webhookTraffic(t, r)
 	auditTraffic(t, r)
 	authTraffic(t, r)
 	trustTraffic(t, r)
@@ -135,6 +136,34 @@ func subscriptionTraffic(t *testing.T, r *recorder) {
 		{method: "GET", target: all + "/sub_none", want: 404},
 		{method: "PATCH", target: one, body: object{"name": "ours", "paths": []string{"**"}}, want: 200},
 		{method: "PATCH", target: all + "/sub_none", body: object{"name": "x"}, want: 404},
+		{method: "DELETE", target: one, want: 204},
+		{method: "DELETE", target: one, want: 404},
+	} {
+		r.do(t, c)
+	}
+}
+
+func webhookTraffic(t *testing.T, r *recorder) {
+	const all = "/v1/webhooks"
+	write := object{"name": "prod-rotations", "url": "https://ops.acme.invalid/scaivault/rotations", "secret": "whsec_...",
+		"events": []string{"rotation.due", "rotation.overdue", "rotation.failed"}, "filters": object{"path_prefix": "environments/production/"}}
+	r.do(t, call{method: "POST", target: all, body: object{"name": "x", "url": "http://ops.acme.invalid/", "secret": "s"}, want: 422})
+	id := text(t, r.do(t, call{method: "POST", target: all, body: write, want: 201}), "id")
+	one := all + "/" + id
+	for _, c := range []call{
+		{method: "POST", target: all, body: write, want: 409},
+		{method: "GET", target: all, want: 200},
+		{method: "GET", target: all + "?limit=1001", want: 400},
+		{method: "GET", target: all + "?cursor=nonsense", want: 400},
+		{method: "POST", target: one + "/test", want: 200},
+		{method: "POST", target: all + "/none/test", want: 404},
+		{method: "GET", target: one, want: 200},
+		{method: "GET", target: all + "/prod-rotations", want: 200},
+		{method: "GET", target: all + "/none", want: 404},
+		{method: "GET", target: one + "/deliveries?status=failed&limit=10", want: 200},
+		{method: "GET", target: one + "/deliveries?status=lost", want: 400},
+		{method: "PATCH", target: one, body: object{"secret": "whsec_next", "previous_secret_ttl": "24h", "enabled": false}, want: 200},
+		{method: "PATCH", target: one, body: object{"secret": "whsec_next", "previous_secret_ttl": "soon"}, want: 400},
 		{method: "DELETE", target: one, want: 204},
 		{method: "DELETE", target: one, want: 404},
 	} {
