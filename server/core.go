@@ -78,11 +78,11 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	}
 	recipes := secretpolicies.New(secretpolicies.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors})
 	book := rotation.NewBook(c.db, c.guard, c.jobs)
-	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs, Rotations: book})
+	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs, Recipes: recipes, Rotations: book})
 	c.rotation = rotation.New(rotation.Deps{
 		Book: book, Guard: c.guard, Heads: c.secrets, Writer: c.secrets, Recipes: recipes, CursorKey: cursors, Log: s.log,
 	})
-	recipes.UsedBy(book)
+	recipes.UsedBy(c.secrets, book)
 	outgoing, err := s.config.egress()
 	if err != nil {
 		return err

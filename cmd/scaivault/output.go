@@ -15,6 +15,14 @@ func maybeStamp(t *vaultapi.Time) string {
 	return stamp(*t)
 }
 
+// orDash is what a table shows for a link.
+func orDash(id *string) string {
+	if id == nil {
+		return "-"
+	}
+	return *id
+}
+
 func microStamp(t vaultapi.MicroTime) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func maybeMicroStamp(t *vaultapi.MicroTime) string {

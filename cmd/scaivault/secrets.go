@@ -123,6 +123,7 @@ func infoRows(info *vaultapi.SecretInfo) [][]string {
 		{"expires", maybeStamp(info.ExpiresAt)},
 		{"reads in 30 days", number(info.AccessCount30d)},
 		{"last read", maybeStamp(info.LastAccessedAt)},
+		{"generated from", orDash(info.SecretPolicyID)},
 	}
 	for _, key := range sortedKeys(info.Metadata) {
 		if key != "tags" {

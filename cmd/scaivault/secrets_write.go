@@ -34,10 +34,14 @@ A value is given as
   key=-       read from standard input, without a newline at the end
   key=@-      read from standard input, as it is
   key=@file   read from a file, as it is
-A text that begins with @, or is - or ?, goes into a JSON file: --json-file.`,
+A text that begins with @, or is - or ?, goes into a JSON file: --json-file.
+
+With --generate-from the server makes the value and nobody sees it: the fields of the secret policy replace those
+of their names, other fields stay.`,
 		Example: `  scaivault secrets write app/db username=app password=?
   scaivault secrets write app/config --type json --json-file ./config.json
-  openssl rand -hex 32 | scaivault secrets write app/key value=-`,
+  openssl rand -hex 32 | scaivault secrets write app/key value=-
+  scaivault secrets write app/db --generate-from db-password`,
 		Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("cas") {
@@ -52,6 +56,7 @@ A text that begins with @, or is - or ?, goes into a JSON file: --json-file.`,
 	}
 	cmd.Flags().StringVar(&f.request.SecretType, "type", "", "kv, json, certificate, ssh_key or api_key")
 	cmd.Flags().StringVar(&f.jsonFile, "json-file", "", "a file with all fields as a JSON object; - is standard input")
+	cmd.Flags().StringVar(&f.request.GenerateFrom, "generate-from", "", "a secret policy that makes the value")
 	cmd.Flags().StringVar(&f.request.Options.ExpiresIn, "expires-in", "", "a duration after which it cannot be read, such as 1h or 30d")
 	cmd.Flags().StringVar(&f.notify, "notify-before", "", "how long before it expires to announce that (secret.expiring), such as 30d,7d,1d; '' is not at all")
 	cmd.Flags().Int64Var(&f.cas, "cas", 0, "write only if this is the current version; 0: only if it does not exist")
@@ -63,7 +68,7 @@ func (a *app) write(ctx context.Context, path string, pairs []string, f writeFla
 	if err != nil {
 		return err
 	}
-	if f.request.Data, err = a.fields(pairs, f.jsonFile); err != nil {
+	if f.request.Data, err = a.data(pairs, f); err != nil {
 		return err
 	}
 	info, err := c.Secrets.Write(ctx, path, f.request)
@@ -75,7 +80,18 @@ func (a *app) write(ctx context.Context, path string, pairs []string, f writeFla
 	})
 }
 
-// fields are the data object of a write.
+// data is the data object of a write; nil where the server makes it.
+func (a *app) data(pairs []string, f writeFlags) (json.RawMessage, error) {
+	if f.request.GenerateFrom == "" {
+		return a.fields(pairs, f.jsonFile)
+	}
+	if f.jsonFile != "" || len(pairs) > 0 {
+		return nil, console.BadUsage("give either values or --generate-from, not both")
+	}
+	return nil, nil
+}
+
+// fields are the data object that was given.
 func (a *app) fields(pairs []string, jsonFile string) (json.RawMessage, error) {
 	switch {
 	case jsonFile != "" && len(pairs) > 0:

@@ -26,14 +26,19 @@ type SecretInfo struct {
 	NotifyBefore     Thresholds     `json:"notify_before"` // when the expiry is announced, such as 30d,7d,1d; "": only when it has come
 	RotationPolicyID *string        `json:"rotation_policy_id"`
 	RotationStatus   string         `json:"rotation_status,omitempty"` // none, or the state of its assignment to a rotation policy
+	SecretPolicyID   *string        `json:"secret_policy_id"`          // the recipe that it was generated from
 }
 
 // WriteRequest is the body of PUT /v1/secrets/{path}.
 type WriteRequest struct {
-	Data       json.RawMessage `json:"data"`                  // required: a JSON object of at most 1 MiB
+	Data       json.RawMessage `json:"data,omitempty"`        // a JSON object of at most 1 MiB; required without generate_from
 	SecretType string          `json:"secret_type,omitempty"` // absent: kv at creation, unchanged afterwards
 	Metadata   map[string]any  `json:"metadata,omitempty"`    // description, tags, owner, own keys; at most 16 KiB
 	Options    WriteOptions    `json:"options,omitzero"`
+
+	// GenerateFrom is the secret policy, by id or name, that makes the value: its fields replace those of their names
+	// in the newest version. Then data must be absent.
+	GenerateFrom string `json:"generate_from,omitempty"`
 }
 
 // WriteOptions change how a write is kept.

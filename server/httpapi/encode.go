@@ -39,13 +39,9 @@ func appendInfo(b []byte, s *vaultapi.SecretInfo) []byte {
 	b = appendTime(b, "updated_at", &s.UpdatedAt)
 	b = appendTime(b, "expires_at", s.ExpiresAt)
 	b = appendString(appendKey(b, "notify_before"), string(s.NotifyBefore))
-	b = appendKey(b, "rotation_policy_id")
-	if s.RotationPolicyID == nil {
-		b = append(b, "null"...)
-	} else {
-		b = appendString(b, *s.RotationPolicyID)
-	}
+	b = appendTextOrNull(b, "rotation_policy_id", s.RotationPolicyID)
 	b = appendTextIf(b, "rotation_status", s.RotationStatus)
+	b = appendTextOrNull(b, "secret_policy_id", s.SecretPolicyID)
 	return append(b, '}')
 }
 
@@ -64,12 +60,7 @@ func appendSecretList(b []byte, l vaultapi.SecretList) []byte {
 	b = append(b, ']')
 	array := b[start:]
 	b = append(appendKey(b, "data"), array...)
-	b = appendKey(b, "cursor")
-	if l.Cursor == nil {
-		b = append(b, "null"...)
-	} else {
-		b = appendString(b, *l.Cursor)
-	}
+	b = appendTextOrNull(b, "cursor", l.Cursor)
 	b = appendKey(b, "has_more")
 	if l.HasMore {
 		return append(b, "true}"...)

@@ -70,6 +70,13 @@ func appendTextIf(b []byte, key, value string) []byte {
 	return appendText(b, key, value)
 }
 
+func appendTextOrNull(b []byte, key string, value *string) []byte {
+	if value == nil {
+		return append(appendKey(b, key), "null"...)
+	}
+	return appendText(b, key, *value)
+}
+
 func appendNumber(b []byte, key string, n int64) []byte {
 	return strconv.AppendInt(appendKey(b, key), n, 10)
 }

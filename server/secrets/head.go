@@ -30,6 +30,7 @@ type head struct {
 	deleted     *int64
 	purge       *int64
 	rotation    *string
+	recipe      *string // the secret policy that it was generated from
 
 	notifyBefore string // thresholds, longest first; "": only the expiry itself is announced
 	notice       *int64 // when the expiry is announced next; nil: it does not expire, or all was said
@@ -148,6 +149,7 @@ func (h *head) info(uid string) (vaultapi.SecretInfo, error) {
 		Metadata: m, Tags: tagsOf(m), MaxVersions: h.maxVersions,
 		CreatedAt: vaultapi.AtMicros(h.created), UpdatedAt: vaultapi.AtMicros(h.updated), ExpiresAt: vaultapi.MaybeAt(h.expires),
 		RotationPolicyID: h.rotation, RotationStatus: "none", NotifyBefore: vaultapi.Thresholds(h.notifyBefore),
+		SecretPolicyID: h.recipe,
 	}
 	if h.rotation != nil {
 		info.RotationStatus = "scheduled"

@@ -164,9 +164,8 @@ func (s *Service) Described(ctx context.Context, tenant, path string) (version i
 	if err := readable(row, path, 0, s.guard.Now()); err != nil {
 		return 0, "", "", err
 	}
-	const query = `SELECT COALESCE(secret_policy_id, '') FROM secrets WHERE tenant = $1 AND path = $2`
-	if err := s.db.QueryRow(ctx, query, tenant, path).Scan(&secretPolicy); err != nil {
-		return 0, "", "", fmt.Errorf("secret policy of %s: %w", path, err)
+	if id := row.info.SecretPolicyID; id != nil {
+		secretPolicy = *id
 	}
 	return row.newest, row.info.Etag, secretPolicy, nil
 }

@@ -17,10 +17,10 @@ import (
 
 // This file reads. Every query names the tenant.
 
-const headColumns = `h.path, h.secret_type, h.version, h.max_versions, h.metadata, h.created_at, h.updated_at, h.expires_at, h.deleted_at, h.purge_at, h.rotation_policy_id, h.notify_before, h.notice_at`
+const headColumns = `h.path, h.secret_type, h.version, h.max_versions, h.metadata, h.created_at, h.updated_at, h.expires_at, h.deleted_at, h.purge_at, h.rotation_policy_id, h.notify_before, h.notice_at, h.secret_policy_id`
 
 func (h *head) dest() []any {
-	return []any{&h.path, &h.secretType, &h.version, &h.maxVersions, &h.metadata, &h.created, &h.updated, &h.expires, &h.deleted, &h.purge, &h.rotation, &h.notifyBefore, &h.notice}
+	return []any{&h.path, &h.secretType, &h.version, &h.maxVersions, &h.metadata, &h.created, &h.updated, &h.expires, &h.deleted, &h.purge, &h.rotation, &h.notifyBefore, &h.notice, &h.recipe}
 }
 
 // sealedRow is a live secret with one of its versions, still sealed. It is shared by readers once it is in
@@ -46,7 +46,7 @@ const (
 	queryVersions = `SELECT t.policy_revision, COALESCE(v.uid, ''), COALESCE(v.version, 0), COALESCE(v.key_version, 0), v.wrapped, v.sealed, v.retires_at,
  COALESCE(h.path, ''), COALESCE(h.secret_type, ''), COALESCE(h.version, 0), COALESCE(h.max_versions, 0), COALESCE(h.metadata, '{}'),
  COALESCE(h.created_at, 0), COALESCE(h.updated_at, 0), h.expires_at, h.deleted_at, h.purge_at, h.rotation_policy_id,
- COALESCE(h.notify_before, ''), h.notice_at
+ COALESCE(h.notify_before, ''), h.notice_at, h.secret_policy_id
 FROM tenants t LEFT JOIN secrets h ON h.tenant = t.id AND h.deleted_at IS NULL AND h.path IN (`
 	joinVersion  = `) LEFT JOIN secret_versions v ON v.tenant = t.id AND v.path = h.path AND v.version = `
 	whereTenant  = ` WHERE t.id = $1`

@@ -64,6 +64,7 @@ type Deps struct {
 	Guard      *guard.Guard
 	Keys       *seal.Keyring
 	Jobs       *jobs.Queue // runs what Jobs returns
+	Recipes    Recipes     // makes values for generate_from
 	Rotations  Rotations
 	Retention  time.Duration // of soft-deleted secrets; 0: DefaultRetention
 	CacheBytes int64         // of sealed rows kept in memory where this process is the only writer; 0: 64 MiB, negative: no rows nor pages of lists
@@ -75,6 +76,7 @@ type Service struct {
 	guard     *guard.Guard
 	keys      *seal.Keyring
 	jobs      *jobs.Queue
+	recipes   Recipes
 	rotations Rotations
 	retention time.Duration
 	cache     *cache
@@ -83,7 +85,7 @@ type Service struct {
 
 // New makes the service.
 func New(d Deps) *Service {
-	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, jobs: d.Jobs, rotations: d.Rotations, retention: d.Retention}
+	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, jobs: d.Jobs, recipes: d.Recipes, rotations: d.Rotations, retention: d.Retention}
 	if s.retention == 0 {
 		s.retention = DefaultRetention
 	}

@@ -17,6 +17,9 @@ import (
 // (contract section 3.4, OC-5). The value is sealed before the transaction.
 func (s *Service) Write(ctx context.Context, who guard.Caller, p Path, in vaultapi.WriteRequest) (vaultapi.SecretInfo, error) {
 	a := access(ActionWrite, ScopeWrite, policy.Write, p)
+	if in.GenerateFrom != "" {
+		return s.writeGenerated(ctx, who, a, in)
+	}
 	d, err := s.sealed(ctx, who, a, in)
 	if err != nil {
 		return refused[vaultapi.SecretInfo](ctx, s.guard, who, a, err)
