@@ -118,7 +118,6 @@ type RotationAssignment struct {
 	LastError       *BatchError `json:"last_error,omitempty"`
 	PreviousVersion int64       `json:"previous_version,omitempty"` // of the last rotation
 	CurrentVersion  int64       `json:"current_version,omitempty"`
-	CurrentEtag     string      `json:"current_etag,omitempty"`
 	GraceEnds       *Time       `json:"grace_period_ends"` // when previous_version stops being readable
 	CreatedAt       Time        `json:"created_at"`
 }
@@ -183,7 +182,7 @@ type RotationHistory struct {
 // PolicyRotation is the body of POST /v1/rotation/policies/{id}/rotate, whose answer is an array of
 // RotationHistoryItem, one per path.
 type PolicyRotation struct {
-	SecretPaths []string `json:"secret_paths,omitempty"` // at most 100; absent: all of the policy, at most 100
+	SecretPaths []string `json:"secret_paths,omitempty"` // at most 1000; absent: all of the policy, if it has no more
 	Reason      string   `json:"reason,omitempty"`
 }
 

@@ -79,7 +79,7 @@ func (s *Service) rotatable(ctx context.Context, who guard.Caller, a guard.Acces
 	if len(ask.reason) > maxReason || !printable(ask.reason) {
 		return nil, "", fault.Validation(map[string]string{"reason": fmt.Sprintf("at most %d printable characters", maxReason)})
 	}
-	_, _, recipe, err := s.heads.Described(ctx, who.Tenant, a.Path)
+	recipe, err := s.heads.Recipe(ctx, who.Tenant, a.Path)
 	if err != nil {
 		return nil, "", err
 	}

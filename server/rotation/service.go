@@ -57,8 +57,8 @@ type Heads interface {
 	Assign(c *guard.Call, path, policyID string) (time.Time, error)
 	// Retire sets when an older version stops being readable.
 	Retire(c *guard.Call, path string, version int64, at time.Time) error
-	// Described tells the newest version of a secret that is there, its etag, and its recipe: the id of a secret policy, or "".
-	Described(ctx context.Context, tenant, path string) (version int64, etag, secretPolicy string, err error)
+	// Recipe tells which secret policy the values of a secret that is there are made by, or "".
+	Recipe(ctx context.Context, tenant, path string) (id string, err error)
 }
 
 // Writer makes new versions of secrets.

@@ -154,18 +154,18 @@ WHERE tenant = $1 AND path = $2 AND version = $3 AND version < $4 AND (retires_a
 	return nil
 }
 
-// Described tells the newest version of the secret at a path, its etag, and the secret policy that its values are made
-// by, "" where there is none. Errors: secret_not_found.
-func (s *Service) Described(ctx context.Context, tenant, path string) (version int64, tag, secretPolicy string, err error) {
+// Recipe tells which secret policy the values of the secret at a path are made by, "" where there is none. Errors:
+// secret_not_found.
+func (s *Service) Recipe(ctx context.Context, tenant, path string) (id string, err error) {
 	row, _, err := versionRow(ctx, s.db, tenant, path, 0)
 	if err != nil {
-		return 0, "", "", reading(err)
+		return "", reading(err)
 	}
 	if err := readable(row, path, 0, s.guard.Now()); err != nil {
-		return 0, "", "", err
+		return "", err
 	}
-	if id := row.info.SecretPolicyID; id != nil {
-		secretPolicy = *id
+	if p := row.info.SecretPolicyID; p != nil {
+		id = *p
 	}
-	return row.newest, row.info.Etag, secretPolicy, nil
+	return id, nil
 }
