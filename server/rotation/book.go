@@ -171,14 +171,16 @@ func (b *Book) Written(c *guard.Call, path string, version int64) (rotation bool
 		if h.state != vaultapi.RotationSuspended {
 			return false, time.Time{}, nil
 		}
-		h.timing.resume(h.assignment) // it had expired
+		h.base = c.Now().UnixMicro() // it had expired: what was due of the old value is past
+		h.timing.first(h.assignment, c.Now())
+		h.timing.resume(h.assignment)
 		return false, time.Time{}, b.keep(c, h)
 	}
-	retire, err = b.complete(c, h, done{old: version - 1, now: version, reason: h.reason})
-	if err != nil {
+	d := done{old: version - 1, now: version, reason: h.reason}
+	if err := b.complete(c, h, &d); err != nil {
 		return false, time.Time{}, err
 	}
-	return true, retire, b.keep(c, h)
+	return true, d.graceEnds, b.keep(c, h)
 }
 
 // attachedAs notes who attached, whose rights are asked again when an owned policy fires.

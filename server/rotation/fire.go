@@ -131,15 +131,13 @@ func (s *Service) regenerate(ctx context.Context, r rotating, w settings, settle
 			return time.Time{}, jobs.ErrLost // something has changed it meanwhile, and its job with it
 		}
 		d := done{old: old, now: next, reason: r.reason, generated: true}
-		retire, err := s.book.complete(c, h, d)
-		if err != nil {
+		if err := s.book.complete(c, h, &d); err != nil {
 			return time.Time{}, err
 		}
 		if r.result != nil {
-			d.graceEnds, d.id = retire, h.pending
 			*r.result = d
 		}
-		return retire, settle(c, h)
+		return d.graceEnds, settle(c, h)
 	})
 }
 
@@ -171,24 +169,24 @@ type done struct {
 // reasonCompromise ends the grace period at once (contract OC-12).
 const reasonCompromise = "compromise"
 
-// complete records a rotation and plans the next one. It tells when the versions before stop being readable.
-func (b *Book) complete(c *guard.Call, h *held, d done) (time.Time, error) {
-	retire := c.Now()
+// complete records a rotation and plans the next one. It fills in the id and when the versions before stop being
+// readable.
+func (b *Book) complete(c *guard.Call, h *held, d *done) error {
+	d.graceEnds = c.Now()
 	if d.reason != reasonCompromise {
-		retire = retire.Add(h.timing.Hold)
+		d.graceEnds = c.Now().Add(h.timing.Hold)
 	}
-	d.graceEnds = retire
 	d.id = h.pending
-	if err := b.succeeded(c, h, &d); err != nil {
-		return retire, err
+	if err := b.succeeded(c, h, d); err != nil {
+		return err
 	}
-	last, ends := c.Now().UnixMicro(), retire.UnixMicro()
+	last, ends := c.Now().UnixMicro(), d.graceEnds.UnixMicro()
 	h.base, h.last, h.graceEnds = last, &last, &ends
 	h.previous, h.current = d.old, d.now
 	h.pending, h.reason, h.failures, h.code, h.message = "", "", 0, "", ""
 	h.timing.expect(h.assignment, h.timing.Next(c.Now(), h.timing.offset), c.Now())
 	h.timing.resume(h.assignment)
-	return retire, emitRotated(c, h, d)
+	return emitRotated(c, h, *d)
 }
 
 // failed records an attempt that came to nothing, and when the next one is.

@@ -278,7 +278,7 @@ func TestExpiredIsNotRevived(t *testing.T) {
 		wantFault(t, err, fault.CodeSecretNotFound, "reason=expired")
 		w.write("app/a", `{"password":"by hand"}`)
 		w.work()
-		if v := w.version("app/a"); v != 4 || w.assignment(p.ID).State != vaultapi.RotationScheduled {
+		if v := w.version("app/a"); v != 3 || w.assignment(p.ID).State != vaultapi.RotationScheduled {
 			t.Fatalf("version %d, %+v", v, w.assignment(p.ID))
 		}
 	})

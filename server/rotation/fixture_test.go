@@ -207,9 +207,10 @@ func rule(who guard.Caller, pattern string, permissions ...policy.Permission) po
 
 // recipes are secret policies in memory. What is not among them is not found, or fails with fail.
 type recipes struct {
-	mu    sync.Mutex
-	known map[string]generate.Recipe
-	fail  error
+	mu        sync.Mutex
+	known     map[string]generate.Recipe
+	fail      error
+	meanwhile func() // what happens while the next value is made
 }
 
 func (r *recipes) Find(_ *guard.Call, ref string) (string, error) {
@@ -226,6 +227,10 @@ func (r *recipes) Generate(_ context.Context, _, ref string) (string, generate.R
 	defer r.mu.Unlock()
 	if r.fail != nil {
 		return "", generate.Result{}, r.fail
+	}
+	if do := r.meanwhile; do != nil {
+		r.meanwhile = nil
+		do()
 	}
 	recipe, ok := r.known[ref]
 	if !ok {
