@@ -122,7 +122,7 @@ func (r *reader) check(t Text, p *Plan) {
 	}
 	switch longest := max(every, p.Window); {
 	case p.Window > every:
-		r.fail("window", "of %s is longer than the time between two slots, %s", t.Window, every)
+		r.fail("window", "of %s is longer than the time between two slots, %s", t.Window, spell(every))
 	case t.Spread == "" && p.Cron != nil:
 		p.Spread = min(defaultSpread, every, longest)
 		if p.Window != 0 {
@@ -131,16 +131,29 @@ func (r *reader) check(t Text, p *Plan) {
 	case p.Window != 0 && p.Spread > p.Window:
 		r.fail("spread", "of %s is longer than the window, %s", t.Spread, t.Window)
 	case p.Spread >= every && p.Spread != 0:
-		r.fail("spread", "of %s must be shorter than the time between two rotations, %s", t.Spread, every)
+		r.fail("spread", "of %s must be shorter than the time between two rotations, %s", t.Spread, spell(every))
 	}
 	if every < p.Grace {
-		r.fail("grace_period", "of %s is longer than the time between two rotations, %s: give a shorter one", p.Grace, every)
+		r.fail("grace_period", "of %s is longer than the time between two rotations, %s: give a shorter one", spell(p.Grace), spell(every))
 	}
-	if p.Hold < p.Grace {
-		r.fail("grace_hold", "of %s must not be shorter than the grace period, %s", t.Hold, p.Grace)
-	} else if every < p.Hold {
-		r.fail("grace_hold", "of %s is longer than the time between two rotations, %s: give a shorter one", p.Hold, every)
+	switch {
+	case t.Hold == "":
+	case p.Hold < p.Grace:
+		r.fail("grace_hold", "of %s must not be shorter than the grace period, %s", t.Hold, spell(p.Grace))
+	case every < p.Hold:
+		r.fail("grace_hold", "of %s is longer than the time between two rotations, %s: give a shorter one", t.Hold, spell(every))
 	}
+}
+
+// spell writes a duration as people would.
+func spell(d time.Duration) string {
+	switch {
+	case d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
 }
 
 // Offset is a path's fixed place within the spread: the same each time, and even over many paths.

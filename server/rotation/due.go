@@ -29,12 +29,12 @@ type DueQuery struct {
 	Cursor         string
 }
 
-// mostScanned bounds what one call looks at for a caller who may see little of it.
-const mostScanned = 2000
+// leastRead is how many rows are read at once for a caller who may see few of them.
+const leastRead = 100
 
 // Due lists the secrets whose rotation is due within a time, or should have been, the longest overdue first. Scope
 // admin or rotation:manage sees all of the tenant, secrets:rotate the paths on which the caller holds rotate or list.
-// A page may be shorter than the limit. Errors: rotation_policy_not_found, invalid_cursor.
+// Errors: rotation_policy_not_found, invalid_cursor.
 func (s *Service) Due(ctx context.Context, who guard.Caller, q DueQuery) (vaultapi.RotationDueList, error) {
 	a := guard.Access{Action: ActionDue, Scope: ScopeRotate, AltScopes: []string{ScopeAdmin, ScopeManage}}
 	return guard.Do(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.RotationDueList, error) {
@@ -50,44 +50,55 @@ func (s *Service) duePage(ctx context.Context, c *guard.Call, q DueQuery) (vault
 	if err != nil {
 		return list, err
 	}
-	from := int64(0)
+	begin := place{}
 	if !q.IncludeOverdue {
-		from = c.Now().UnixMicro()
+		begin.at = c.Now().UnixMicro()
 	}
-	at, path, err := position(last, from)
+	if begin, err = readPlace(last, begin); err != nil {
+		return list, err
+	}
+	shown, more, err := s.dueFrom(ctx, c, q, begin)
 	if err != nil {
 		return list, err
 	}
-	visible, err := s.visible(ctx, c.Who)
-	if err != nil {
-		return list, err
+	for i := range shown {
+		list.Secrets = append(list.Secrets, shown[i].wire(c.Now()))
 	}
-	for scanned := 0; ; {
-		page, err := s.dueRows(ctx, c, q, at, path)
-		if err != nil {
-			return list, err
-		}
-		for _, d := range page {
-			at, path = d.due, d.path
-			scanned++
-			if visible(d.path) {
-				list.Secrets = append(list.Secrets, d.wire(c.Now()))
-			}
-			if len(list.Secrets) == q.Limit {
-				break
-			}
-		}
-		list.HasMore = len(page) == q.Limit
-		if !list.HasMore || len(list.Secrets) == q.Limit || scanned >= mostScanned {
-			break
-		}
-	}
-	list.Data = list.Secrets
-	if list.HasMore {
-		next := s.cursors.Write(c.Who.Tenant, query, written(at, path))
+	list.Data, list.HasMore = list.Secrets, more
+	if more {
+		end := shown[len(shown)-1] // what the caller may not see is in no cursor
+		next := s.cursors.Write(c.Who.Tenant, query, place{end.due, end.path}.text())
 		list.Cursor = &next
 	}
 	return list, nil
+}
+
+// dueFrom gives up to the limit of what the caller may be told of, and whether there is more.
+func (s *Service) dueFrom(ctx context.Context, c *guard.Call, q DueQuery, from place) (shown []dueRow, more bool, err error) {
+	visible, err := s.visible(ctx, c.Who)
+	if err != nil {
+		return nil, false, err
+	}
+	limit := q.Limit
+	for q.Limit = max(limit+1, leastRead); ; {
+		page, err := s.dueRows(ctx, c, q, from)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, d := range page {
+			from = place{d.due, d.path}
+			if !visible(d.path) {
+				continue
+			}
+			if len(shown) == limit {
+				return shown, true, nil
+			}
+			shown = append(shown, d)
+		}
+		if len(page) < q.Limit {
+			return shown, false, nil
+		}
+	}
 }
 
 // visible says which paths a caller may be told of.
@@ -109,12 +120,12 @@ type dueRow struct {
 	policyName, owner string
 }
 
-func (s *Service) dueRows(ctx context.Context, c *guard.Call, q DueQuery, at int64, path string) ([]dueRow, error) {
+func (s *Service) dueRows(ctx context.Context, c *guard.Call, q DueQuery, from place) ([]dueRow, error) {
 	until := int64(math.MaxInt64)
 	if q.Within < time.Duration(math.MaxInt64)-time.Duration(c.Now().UnixNano()) {
 		until = c.Now().Add(q.Within).UnixMicro()
 	}
-	query, args := dueQuery, []any{c.Who.Tenant, at, path, until, q.Limit}
+	query, args := dueQuery, []any{c.Who.Tenant, from.at, from.key, until, q.Limit}
 	if q.PolicyID != "" {
 		p, err := s.book.policyOf(s.row(ctx), c.Who.Tenant, q.PolicyID)
 		if err != nil {

@@ -147,11 +147,11 @@ func (s *Service) historyPage(ctx context.Context, tenant, policyID string, q Hi
 	if err != nil {
 		return list, err
 	}
-	before, id, err := position(last, never)
+	before, err := readPlace(last, place{at: never})
 	if err != nil {
 		return list, err
 	}
-	rows, err := s.db.Query(ctx, pageHistory, tenant, policyID, q.Status, before, id, q.Limit+1)
+	rows, err := s.db.Query(ctx, pageHistory, tenant, policyID, q.Status, before.at, before.key, q.Limit+1)
 	if err != nil {
 		return list, fmt.Errorf("history: %w", err)
 	}
@@ -166,23 +166,29 @@ func (s *Service) historyPage(ctx context.Context, tenant, policyID string, q Hi
 	list.History, list.Data, list.HasMore = items, items, len(found) > q.Limit
 	if list.HasMore {
 		r := found[q.Limit-1]
-		next := s.cursors.Write(tenant, query, written(r.created, r.id))
+		next := s.cursors.Write(tenant, query, place{r.created, r.id}.text())
 		list.Cursor = &next
 	}
 	return list, nil
 }
 
-// written and position are a time and a key as a cursor holds them.
-func written(at int64, key string) string { return strconv.FormatInt(at, 10) + " " + key }
+// place is where a page of a list that is ordered by time ended.
+type place struct {
+	at  int64
+	key string
+}
 
-func position(last string, otherwise int64) (int64, string, error) {
-	if last == "" {
-		return otherwise, "", nil
+func (p place) text() string { return strconv.FormatInt(p.at, 10) + " " + p.key }
+
+// readPlace reads what a cursor holds; first is the place before the first page.
+func readPlace(text string, first place) (place, error) {
+	if text == "" {
+		return first, nil
 	}
-	number, key, _ := strings.Cut(last, " ")
+	number, key, _ := strings.Cut(text, " ")
 	at, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		return 0, "", fault.Invalid(fault.CodeInvalidCursor, "the cursor does not belong to this list: begin again without one")
+		return first, fault.Invalid(fault.CodeInvalidCursor, "the cursor does not belong to this list: begin again without one")
 	}
-	return at, key, nil
+	return place{at, key}, nil
 }
