@@ -54,16 +54,17 @@ func TestDocumentedExamples(t *testing.T) {
 	p.InstallCRDs(t)
 	ns, client := p.Namespace(t, "docs", nil), dynamic.NewForConfigOrDie(p.Config)
 	n := 0
-	for _, name := range []string{"README.md", "docs/spec/vaultsecret.md", "docs/spec/vaultpolicy.md"} {
+	for _, name := range []string{"README.md", "docs/spec/vaultsecret.md", "docs/spec/vaultpolicy.md", "docs/spec/rotationschedule.md"} {
 		for _, o := range examples(t, name) {
 			n++
 			var err error
 			dry := metav1.CreateOptions{DryRun: []string{"All"}, FieldValidation: "Strict"}
+			resource := map[string]string{"VaultPolicy": "vaultpolicies", "VaultSecret": "vaultsecrets", "RotationSchedule": "rotationschedules"}[o.GetKind()]
 			if o.GetKind() == "VaultPolicy" {
-				_, err = client.Resource(v1alpha1.GroupVersion.WithResource("vaultpolicies")).Create(t.Context(), o, dry)
+				_, err = client.Resource(v1alpha1.GroupVersion.WithResource(resource)).Create(t.Context(), o, dry)
 			} else {
 				o.SetNamespace(ns)
-				_, err = client.Resource(v1alpha1.GroupVersion.WithResource("vaultsecrets")).Namespace(ns).Create(t.Context(), o, dry)
+				_, err = client.Resource(v1alpha1.GroupVersion.WithResource(resource)).Namespace(ns).Create(t.Context(), o, dry)
 			}
 			if err != nil {
 				t.Errorf("%s: %s %s: %v", name, o.GetKind(), o.GetName(), err)
@@ -90,7 +91,7 @@ func checkTemplates(t *testing.T, o *unstructured.Unstructured) {
 
 // Every event whose reason is no reason of a condition stands in a page's table of events.
 func TestDocumentedEvents(t *testing.T) {
-	told := page(t, "docs/spec/vaultsecret.md") + page(t, "docs/spec/vaultpolicy.md")
+	told := page(t, "docs/spec/vaultsecret.md") + page(t, "docs/spec/vaultpolicy.md") + page(t, "docs/spec/rotationschedule.md")
 	n := 0
 	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

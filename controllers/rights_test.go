@@ -43,9 +43,10 @@ func TestMistake17NoFieldNamesAFileOrURL(t *testing.T) {
 		"VaultSecret.spec.sources[].path", // segments of a-z, 0-9, -, _ and . only, as the API server checks
 		"VaultSecret.spec.sources[].pathPrefix",
 		"VaultPolicy.spec.rules[].paths", // patterns of such
+		"RotationSchedule.spec.secrets.paths", "RotationSchedule.spec.secrets.pathPattern",
 	}
 	var met []string
-	for _, file := range []string{"crd/scaivault.io_vaultsecrets.yaml", "crd/scaivault.io_vaultpolicies.yaml"} {
+	for _, file := range []string{"crd/scaivault.io_vaultsecrets.yaml", "crd/scaivault.io_vaultpolicies.yaml", "crd/scaivault.io_rotationschedules.yaml"} {
 		for _, crd := range decode[apiextensionsv1.CustomResourceDefinition](t, file) {
 			for _, v := range crd.Spec.Versions {
 				spec := v.Schema.OpenAPIV3Schema.Properties["spec"]

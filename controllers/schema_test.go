@@ -140,7 +140,7 @@ func refuse(t *testing.T, resource string, cases []schemaCase) {
 	p := controlplane.Start(t)
 	p.InstallCRDs(t)
 	ns := ""
-	if resource == "vaultsecrets" {
+	if resource != "vaultpolicies" {
 		ns = p.Namespace(t, "schema", nil)
 	}
 	client := dynamic.NewForConfigOrDie(p.Config).Resource(v1alpha1.GroupVersion.WithResource(resource)).Namespace(ns)
@@ -166,7 +166,7 @@ func object(t *testing.T, resource, spec string) *unstructured.Unstructured {
 	}
 	obj := &unstructured.Unstructured{Object: map[string]any{"spec": s}}
 	obj.SetAPIVersion(v1alpha1.GroupVersion.String())
-	obj.SetKind(map[string]string{"vaultsecrets": "VaultSecret", "vaultpolicies": "VaultPolicy"}[resource])
+	obj.SetKind(map[string]string{"vaultsecrets": "VaultSecret", "vaultpolicies": "VaultPolicy", "rotationschedules": "RotationSchedule"}[resource])
 	obj.SetName("it")
 	return obj
 }

@@ -14,6 +14,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&VaultSecret{}, &VaultSecretList{},
 		&VaultPolicy{}, &VaultPolicyList{},
+		&RotationSchedule{}, &RotationScheduleList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

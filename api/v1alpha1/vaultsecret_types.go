@@ -384,6 +384,11 @@ type SyncedSource struct {
 	// expiresAt is when this version expires in the vault, if it does; the object is looked at then.
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
+	// appliedAt is when the target's content last changed with a version of this secret. Whoever was started later
+	// reads what this version says.
+	// +optional
+	AppliedAt *metav1.Time `json:"appliedAt,omitempty"`
 }
 
 // VaultSecret keeps one Kubernetes Secret equal to secrets in the vault, read with the rights of a

@@ -28,14 +28,12 @@ type Sink struct {
 
 // Secret queues the objects that read a path, by itself or by a prefix.
 func (s *Sink) Secret(ctx context.Context, path string) {
-	for _, place := range places(path) {
-		objs, err := list(ctx, s.Cached, client.MatchingFields{indexPath: place})
-		if err != nil {
-			return // the cache ends with the process
-		}
-		for i := range objs {
-			s.Inbox.Add(ctx, priority(&objs[i]), 0, request(&objs[i]))
-		}
+	objs, err := (&Readers{Cached: s.Cached}).Of(ctx, path)
+	if err != nil {
+		return // the cache ends with the process
+	}
+	for i := range objs {
+		s.Inbox.Add(ctx, priority(&objs[i]), 0, request(&objs[i]))
 	}
 }
 

@@ -145,7 +145,7 @@ func (s *run) note(left target.Result) {
 	if mode := s.mode(); s.wrote || mode == "" || before.UID != left.UID {
 		st.Target = &v1alpha1.TargetStatus{Name: left.Name, UID: string(left.UID), ResourceVersion: left.ResourceVersion, Mode: mode}
 	}
-	s.remember(s.state())
+	s.remember(applied(s.state(), st.Synced, s.wrote, s.Now()))
 	if s.wrote || st.LastSyncTime == nil {
 		now := metav1.NewTime(s.Now())
 		st.LastSyncTime = &now
@@ -192,6 +192,23 @@ func (s *run) remember(all []v1alpha1.SyncedSource) {
 		return
 	}
 	s.beyond.Store(s.obj.UID, all[room:])
+}
+
+// applied says of each secret when the content of the target changed with it: now, if its version is another and the
+// target was written; otherwise as before.
+func applied(is, was []v1alpha1.SyncedSource, wrote bool, now time.Time) []v1alpha1.SyncedSource {
+	before := make(map[[2]string]v1alpha1.SyncedSource, len(was))
+	for _, y := range was {
+		before[[2]string{y.Source, y.Path}] = y
+	}
+	for i := range is {
+		y := &is[i]
+		b, known := before[[2]string{y.Source, y.Path}]
+		if y.AppliedAt = b.AppliedAt; wrote && (!known || b.ETag != y.ETag) {
+			y.AppliedAt = &metav1.Time{Time: now}
+		}
+	}
+	return is
 }
 
 // forget is for a target that is there no more.

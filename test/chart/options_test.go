@@ -105,6 +105,7 @@ func (w *world) users(ns string) {
 	}
 	for question, want := range map[string]string{
 		"editor create vaultsecrets": "yes", "editor patch vaultsecrets/status": "no", "editor get vaultpolicies": "no", "editor create vaultpolicies": "no",
+		"editor create rotationschedules": "yes", "viewor list rotationschedules": "yes", "viewor create rotationschedules": "no",
 		"viewor list vaultsecrets": "yes", "viewor create vaultsecrets": "no", "viewor list vaultpolicies": "no",
 	} {
 		q := strings.Fields(question)
@@ -139,7 +140,7 @@ func (w *world) admission() {
 	w.Helper()
 	address := strings.Replace(w.node.of("operator")[0].address("webhook"), "127.0.0.1", "localhost", 1)
 	var patch []string
-	for i, kind := range []string{"vaultpolicy", "vaultsecret"} {
+	for i, kind := range []string{"rotationschedule", "vaultpolicy", "vaultsecret"} {
 		at := fmt.Sprintf("/webhooks/%d/clientConfig/", i)
 		patch = append(patch, fmt.Sprintf(`{"op":"remove","path":"%sservice"},{"op":"add","path":"%surl","value":"https://%s/validate-scaivault-io-v1alpha1-%s"}`, at, at, address, kind))
 	}

@@ -141,7 +141,7 @@ func (w *world) configure(port int, cert []byte) *admissionv1.ValidatingWebhookC
 		}
 		c.Webhooks[i].TimeoutSeconds = new(int32(20)) // a loaded machine may take long
 	}
-	if want := []string{webhook.PathVaultPolicy, webhook.PathVaultSecret}; !slices.Equal(paths, want) {
+	if want := []string{webhook.PathRotationSchedule, webhook.PathVaultPolicy, webhook.PathVaultSecret}; !slices.Equal(paths, want) {
 		w.Errorf("config/webhook names %v, served are %v", paths, want)
 	}
 	w.must(w.kube.Create(w.Context(), c))

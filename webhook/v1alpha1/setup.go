@@ -19,8 +19,9 @@ import (
 
 // Paths that are served; config/webhook names the same.
 const (
-	PathVaultPolicy = "/validate-scaivault-io-v1alpha1-vaultpolicy"
-	PathVaultSecret = "/validate-scaivault-io-v1alpha1-vaultsecret"
+	PathRotationSchedule = "/validate-scaivault-io-v1alpha1-rotationschedule"
+	PathVaultPolicy      = "/validate-scaivault-io-v1alpha1-vaultpolicy"
+	PathVaultSecret      = "/validate-scaivault-io-v1alpha1-vaultsecret"
 )
 
 // Options say where admission is served.
@@ -46,6 +47,7 @@ func SetupWithManager(ctx context.Context, mgr manager.Manager, o Options) error
 		return fmt.Errorf("index VaultSecrets by target: %w", err)
 	}
 	server := webhook.NewServer(webhook.Options{CertDir: o.CertDir, Host: o.Host, Port: o.Port})
+	server.Register(PathRotationSchedule, admission.WithValidator[*api.RotationSchedule](mgr.GetScheme(), rotationValidator{}))
 	server.Register(PathVaultPolicy, admission.WithValidator[*api.VaultPolicy](mgr.GetScheme(), policyValidator{}))
 	server.Register(PathVaultSecret, admission.WithValidator[*api.VaultSecret](mgr.GetScheme(), secretValidator{secrets: mgr.GetClient()}))
 	return errors.Join(mgr.Add(server), mgr.AddReadyzCheck("admission", server.StartedChecker()))

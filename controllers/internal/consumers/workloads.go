@@ -33,6 +33,7 @@ type Workload struct {
 
 	resourceVersion string
 	generation      int64
+	unsettled       string // what it lacks to be rolled out and ready
 }
 
 // String is the kind and the name.
@@ -64,21 +65,21 @@ func workloads(ctx context.Context, live client.Reader, namespace string) ([]Wor
 func workload(o runtime.Object) Workload {
 	switch o := o.(type) {
 	case *appsv1.Deployment:
-		return describe("Deployment", &o.ObjectMeta, &o.Spec.Template)
+		return describe("Deployment", &o.ObjectMeta, &o.Spec.Template, deploymentUnsettled(o))
 	case *appsv1.StatefulSet:
-		return describe("StatefulSet", &o.ObjectMeta, &o.Spec.Template)
+		return describe("StatefulSet", &o.ObjectMeta, &o.Spec.Template, statefulSetUnsettled(o))
 	case *appsv1.DaemonSet:
-		return describe("DaemonSet", &o.ObjectMeta, &o.Spec.Template)
+		return describe("DaemonSet", &o.ObjectMeta, &o.Spec.Template, daemonSetUnsettled(o))
 	case *batchv1.CronJob:
-		return describe(kindCronJob, &o.ObjectMeta, &o.Spec.JobTemplate.Spec.Template)
+		return describe(kindCronJob, &o.ObjectMeta, &o.Spec.JobTemplate.Spec.Template, "")
 	}
 	return Workload{}
 }
 
-func describe(kind string, m *metav1.ObjectMeta, t *corev1.PodTemplateSpec) Workload {
+func describe(kind string, m *metav1.ObjectMeta, t *corev1.PodTemplateSpec, unsettled string) Workload {
 	return Workload{
 		Kind: kind, Name: m.Name, UID: m.UID, Uses: Uses(&t.Spec), Marks: marks(t.Annotations),
-		resourceVersion: m.ResourceVersion, generation: m.Generation,
+		resourceVersion: m.ResourceVersion, generation: m.Generation, unsettled: unsettled,
 	}
 }
 

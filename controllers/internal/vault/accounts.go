@@ -24,7 +24,8 @@ type Session struct {
 	// Identity is who the vault says it is, such as sa:billing:billing-prod.
 	Identity string
 	secrets  *client.Secrets
-	refused  func() // the vault does not know the token any more
+	rotation *client.Rotation // nil where NewSession made it
+	refused  func()           // the vault does not know the token any more
 }
 
 // NewSession is the vault as the token of a client sees it.
@@ -113,7 +114,7 @@ func (a *Accounts) Session(ctx context.Context, namespace, name string) (*Sessio
 		return nil, exchangeFailed(err, namespace, name)
 	}
 	as := a.vault.WithToken(func(context.Context) (string, error) { return token, nil })
-	return &Session{Identity: identity, secrets: as.Secrets, refused: func() { b.drop(token) }}, nil
+	return &Session{Identity: identity, secrets: as.Secrets, rotation: as.Rotation, refused: func() { b.drop(token) }}, nil
 }
 
 func (a *Accounts) bearer(key types.NamespacedName, uid types.UID) *bearer {

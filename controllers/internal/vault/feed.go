@@ -32,6 +32,7 @@ const (
 func feedEvents() []string {
 	return []string{
 		"secret.created", "secret.updated", "secret.rotated", "secret.restored", eventDeleted, "secret.expired",
+		"rotation.due", "rotation.completed", "rotation.failed", "rotation.overdue",
 		"policy.created", "policy.updated", "policy.deleted", "policy.binding.created", "policy.binding.deleted",
 	}
 }
@@ -49,6 +50,12 @@ type Sink interface {
 	Replaced(ctx context.Context)
 }
 
+// RotationSink is told of rotations.
+type RotationSink interface {
+	// Rotation tells that the rotation of a secret is due or overdue, ended, or failed. It must not block for long.
+	Rotation(ctx context.Context, path string)
+}
+
 // Feed follows the vault's events with one subscription.
 type Feed struct {
 	// Vault works as the operator; Refused is called when its token was not accepted.
@@ -59,6 +66,8 @@ type Feed struct {
 	Guard    *Guard
 	Absences *Absences
 	Sinks    []Sink
+	// Rotations are told of what befalls rotations besides.
+	Rotations []RotationSink
 	Log      logr.Logger
 	// Connected is 1 while events arrive.
 	Connected prometheus.Gauge
@@ -216,19 +225,26 @@ func (f *Feed) poll(ctx context.Context) error {
 
 // deliver tells the sinks, once per path of a batch and once for all policies.
 func (f *Feed) deliver(ctx context.Context, events []vaultapi.Event) {
-	var paths, owners []string
+	var paths, rotations, owners []string
 	policies := false
 	for _, e := range events {
-		if strings.HasPrefix(e.EventType, "policy.") {
+		switch {
+		case strings.HasPrefix(e.EventType, "policy."):
 			policies = true
 			owners = append(owners, ownerOf(e))
-			continue
+		case strings.HasPrefix(e.EventType, "rotation."):
+			rotations = append(rotations, e.Path)
+		default:
+			f.Absences.Saw(e)
+			paths = append(paths, e.Path)
 		}
-		f.Absences.Saw(e)
-		paths = append(paths, e.Path)
 	}
-	slices.Sort(paths)
-	paths = slices.Compact(paths)
+	for _, p := range distinct(rotations) {
+		for _, s := range f.Rotations {
+			s.Rotation(ctx, p)
+		}
+	}
+	paths = distinct(paths)
 	for _, s := range f.Sinks {
 		for _, p := range paths {
 			s.Secret(ctx, p)
@@ -237,6 +253,11 @@ func (f *Feed) deliver(ctx context.Context, events []vaultapi.Event) {
 			s.Policies(ctx, owners)
 		}
 	}
+}
+
+func distinct(paths []string) []string {
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 // ownerOf reads the owner of the policy that an event speaks of, "" if it has none.
