@@ -45,7 +45,9 @@ func (c *census) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 func (c *census) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), censusLimit)
 	defer cancel()
-	for kind, list := range map[string]kube.ObjectList{"VaultSecret": &v1alpha1.VaultSecretList{}, "VaultPolicy": &v1alpha1.VaultPolicyList{}} {
+	for kind, list := range map[string]kube.ObjectList{
+		"VaultSecret": &v1alpha1.VaultSecretList{}, "VaultPolicy": &v1alpha1.VaultPolicyList{}, "RotationSchedule": &v1alpha1.RotationScheduleList{},
+	} {
 		counts, err := c.count(ctx, list)
 		if err != nil {
 			continue

@@ -16,6 +16,7 @@ import (
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/target"
 	"github.com/scailabs/scaivault/controllers/internal/vault"
+	"github.com/scailabs/scaivault/controllers/rotationschedule"
 	"github.com/scailabs/scaivault/controllers/vaultpolicy"
 	"github.com/scailabs/scaivault/controllers/vaultsecret"
 )
@@ -38,8 +39,8 @@ type Releasing struct {
 	Say func(string)
 }
 
-// Release gives back what the operator holds and what nobody would take back once it is gone: its policies and its
-// subscription in the vault, and keys in Secrets of others. Objects stay; when they are deleted later,
+// Release gives back what the operator holds and what nobody would take back once it is gone: its policies, its
+// rotation policies and its subscription in the vault, and keys in Secrets of others. Objects stay; when they are deleted later,
 // Kubernetes deletes or keeps their Secrets as whenDeleted says. It goes on without the vault, and says what is left
 // there. Of o, only what reaches cluster and vault matters.
 func Release(ctx context.Context, o Options, how Releasing) error {
@@ -99,10 +100,10 @@ func (r *release) pin() vault.ConfigMapPin {
 func (r *release) vault(ctx context.Context) {
 	err := r.patiently(ctx, r.releaseOwned)
 	if err != nil {
-		r.say("left in the vault: whatever policies and subscriptions cluster %s owns there, because: %s", r.Cluster, err)
+		r.say("left in the vault: whatever policies, rotation policies and subscriptions cluster %s owns there, because: %s", r.Cluster, err)
 		return
 	}
-	r.say("the vault holds nothing of the VaultPolicies of cluster %s any more", r.Cluster)
+	r.say("the vault holds nothing of the VaultPolicies and RotationSchedules of cluster %s any more", r.Cluster)
 }
 
 func (r *release) releaseOwned(ctx context.Context) error {
@@ -117,6 +118,10 @@ func (r *release) releaseOwned(ctx context.Context) error {
 		if err := policies.ReleaseAll(ctx); err != nil {
 			return err
 		}
+	}
+	rotations := &rotationschedule.Sink{Vault: own.Rotation, Guard: guard, Cluster: r.Cluster, Namespaces: r.Namespaces}
+	if err := rotations.ReleaseAll(ctx); err != nil {
+		return err
 	}
 	return vault.Unsubscribe(ctx, own.Subscriptions, feedOwner(r.Options))
 }

@@ -111,6 +111,9 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := p.addVaultSecret(ctx, mgr); err != nil {
 		return nil, fmt.Errorf("controller of VaultSecret: %w", err)
 	}
+	if err := p.addRotationSchedule(mgr); err != nil {
+		return nil, fmt.Errorf("controller of RotationSchedule: %w", err)
+	}
 	if !o.WithoutPolicies {
 		if err := p.addVaultPolicy(mgr); err != nil {
 			return nil, fmt.Errorf("controller of VaultPolicy: %w", err)
@@ -198,8 +201,10 @@ type parts struct {
 	absences *vault.Absences
 	writer   *target.Writer
 	success  *prometheus.GaugeVec
-	inbox    struct{ secrets, policies *reconcile.Inbox }
+	accounts *vault.Accounts
+	inbox    struct{ secrets, policies, rotations *reconcile.Inbox }
 	sinks    []vault.Sink
+	rotating []vault.RotationSink
 }
 
 func newParts(mgr manager.Manager, o Options) (*parts, error) {
@@ -219,7 +224,8 @@ func newParts(mgr manager.Manager, o Options) (*parts, error) {
 	p.own, p.refused = vault.Own(v, mintOwn(core, o), time.Now)
 	p.guard = vault.NewGuard(v.System, vault.ConfigMapPin{Maps: core, Namespace: o.Namespace}, time.Now)
 	p.writer = &target.Writer{Secrets: core, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Memory: target.NewMemory(), Rules: p.rules()}
-	p.inbox.secrets, p.inbox.policies = reconcile.NewInbox(), reconcile.NewInbox()
+	p.accounts = vault.NewAccounts(p.vault, vault.Minter{Accounts: p.core}, mgr.GetClient(), time.Now)
+	p.inbox.secrets, p.inbox.policies, p.inbox.rotations = reconcile.NewInbox(), reconcile.NewInbox(), reconcile.NewInbox()
 	return p, nil
 }
 
@@ -243,7 +249,7 @@ func (p *parts) addVaultSecret(ctx context.Context, mgr manager.Manager) error {
 	}
 	r := &vaultsecret.Reconciler{
 		Runner:   p.runner(mgr, "VaultSecret"),
-		Accounts: vault.NewAccounts(p.vault, vault.Minter{Accounts: p.core}, mgr.GetClient(), time.Now),
+		Accounts: p.accounts,
 		Guard:    p.guard, Absences: p.absences, Writer: p.writer, Now: time.Now,
 		Rules:     p.rules(),
 		Restarter: restarter, Refresher: refresher,
@@ -316,6 +322,6 @@ func (p *parts) addFeed(mgr manager.Manager) error {
 	}
 	return mgr.Add(&vault.Feed{
 		Vault: p.own, Refused: p.refused, Owner: feedOwner(p.Options),
-		Guard: p.guard, Absences: p.absences, Sinks: p.sinks, Log: p.Log.WithName("feed"), Connected: connected,
+		Guard: p.guard, Absences: p.absences, Sinks: p.sinks, Rotations: p.rotating, Log: p.Log.WithName("feed"), Connected: connected,
 	})
 }

@@ -19,6 +19,8 @@ const (
 	ReasonSynced = "Synced"
 	// ReasonApplied: the policy and its bindings are in the vault (VaultPolicy).
 	ReasonApplied = "Applied"
+	// ReasonScheduled: every selected secret is rotated by the schedule (RotationSchedule).
+	ReasonScheduled = "Scheduled"
 )
 
 // Reasons of Stalled: a person has to act.
@@ -42,6 +44,11 @@ const (
 	ReasonFieldMissing = "FieldMissing"
 	// ReasonTooManySecrets: the prefixes of the sources cover more secrets than one object may read.
 	ReasonTooManySecrets = "TooManySecrets"
+	// ReasonRotationOverdue: the time of a rotation has passed, and nobody wrote the new version.
+	ReasonRotationOverdue = "RotationOverdue"
+	// ReasonConsumersNotRolled: an old version ended at the deadline, and not everything in the cluster was seen to
+	// run with the new one.
+	ReasonConsumersNotRolled = "ConsumersNotRolled"
 	// ReasonVaultReplaced: another vault, or an older state of this one, answers at the address.
 	// Nothing is written or deleted until "scaivault-operator accept-vault".
 	ReasonVaultReplaced = "VaultReplaced"
@@ -57,6 +64,8 @@ const (
 	ReasonVaultUnavailable = "VaultUnavailable"
 	// ReasonRestartFailed: the Secret is in order, but a workload that has to be restarted could not be.
 	ReasonRestartFailed = "RestartFailed"
+	// ReasonRotationFailed: the vault could not rotate a secret; it tries again by itself.
+	ReasonRotationFailed = "RotationFailed"
 	// ReasonRetrying: an unexpected error; the operator retries with a growing delay.
 	ReasonRetrying = "Retrying"
 )

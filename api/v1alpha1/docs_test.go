@@ -21,6 +21,8 @@ func kinds() map[string][2]string {
 	return map[string][2]string{
 		"VaultSecret": {"../../config/crd/scaivault.io_vaultsecrets.yaml", "../../docs/spec/vaultsecret.md"},
 		"VaultPolicy": {"../../config/crd/scaivault.io_vaultpolicies.yaml", "../../docs/spec/vaultpolicy.md"},
+
+		"RotationSchedule": {"../../config/crd/scaivault.io_rotationschedules.yaml", "../../docs/spec/rotationschedule.md"},
 	}
 }
 

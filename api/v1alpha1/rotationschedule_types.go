@@ -457,7 +457,7 @@ type ForcedRotation struct {
 // and keeps the old version readable until the workloads of the cluster run with the new one.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:shortName=rs,categories=scaivault
+// +kubebuilder:resource:shortName=rotsched,categories=scaivault
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Secrets",type=integer,JSONPath=`.status.secrets`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

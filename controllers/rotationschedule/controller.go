@@ -69,7 +69,7 @@ type run struct {
 	refused []v1alpha1.RefusedSecret
 	clashes []v1alpha1.RotationConflict
 	surveys map[string]*consumers.Survey // by namespace
-	forcing bool                         // a request is not carried out yet
+	pending bool                         // a request is not carried out yet
 }
 
 // Reconcile looks at one object.
@@ -81,13 +81,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		Done:    s.finished,
 		Refresh: func() time.Duration { return lookAgain },
 		Until:   s.until,
-		Pending: func() bool { return s.forcing },
+		Pending: func() bool { return s.pending },
 	})
 }
 
 // check refuses what cannot be done, and becomes the ServiceAccount.
 func (s *run) check(ctx context.Context) error {
-	if wrong := Check(&s.obj.Spec); len(wrong) > 0 {
+	if wrong := Check(&s.obj.Spec, s.Now()); len(wrong) > 0 {
 		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, wrong.ToAggregate())
 	}
 	if err := s.Guard.Check(ctx); err != nil {

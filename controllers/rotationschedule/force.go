@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 	"github.com/scailabs/scaivault/controllers/internal/vault"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 )
@@ -30,22 +31,21 @@ type forcing struct {
 // before, by the vault's clock, and a later one rotates whatever has not been rotated since: an operator that dies in
 // the middle goes on where it was.
 func (s *run) force(ctx context.Context) error {
-	st, asked := &s.obj.Status, s.obj.Annotations[v1alpha1.AnnotationRequestedAt]
+	st, asked := &s.obj.Status, reconcile.Asked(&s.obj)
 	if asked == "" || asked == st.LastHandledRequest {
 		st.Forced = nil
 		return nil
 	}
-	asked = asked[:min(len(asked), 256)]
 	if st.Forced == nil || st.Forced.Request != asked {
 		st.Forced = &v1alpha1.ForcedRotation{Request: asked, After: newest(s.have)}
-		s.forcing = true
+		s.pending = true
 		return nil
 	}
 	tried := s.tried(asked)
 	for chunk := range slices.Chunk(owing(s.have, st.Forced.After, tried.paths), forceChunk) {
 		items, err := s.as.Rotate(ctx, st.PolicyID, vaultapi.PolicyRotation{SecretPaths: chunk, Reason: forcedReason})
 		if err != nil && !vaultapi.IsForbidden(err) { // what is forbidden is in the failures, or refused
-			s.forcing = true
+			s.pending = true
 			return vault.Explain(err, "rotate now")
 		}
 		for _, i := range items {

@@ -19,7 +19,7 @@ const conflictRecheck = 30 * time.Second
 // policy makes the rotation policy in the vault say what the spec says. It is the operator's own, and holds no right:
 // whether a secret may be rotated is decided for each path as the ServiceAccount.
 func (s *run) policy(ctx context.Context) error {
-	want, err := write(s.Cluster, &s.obj)
+	want, err := write(s.Cluster, &s.obj, s.Now())
 	if err != nil {
 		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
@@ -80,7 +80,7 @@ func explain(err error, doing string, refused func()) error {
 	case vaultapi.IsInvalid(err) && errors.As(err, &e):
 		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("%s: %s; correct spec.when, spec.generate or spec.grace", doing, e.Message))
 	case vaultapi.IsForbidden(err):
-		return reconcile.StalledFor(v1alpha1.ReasonOperatorDenied, conflictRecheck,
+		return reconcile.StalledFor(v1alpha1.ReasonAccessDenied, conflictRecheck,
 			fmt.Errorf("%s: the vault does not let the operator: %w; start scaivault-server with --operator-service-account, so that it knows the operator", doing, err))
 	}
 	return vault.Explain(err, doing)

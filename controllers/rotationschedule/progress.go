@@ -3,7 +3,6 @@ package rotationschedule
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -110,13 +109,13 @@ func (s *run) tell(was, is *v1alpha1.RotationProgress) {
 	switch is.Phase {
 	case v1alpha1.PhaseNew:
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Rotated", "Rotate", "%s has version %d; version %d stays readable until %s; %s",
-			is.Path, is.Version, is.OldVersion, until(is), next(is, waits(&s.obj.Spec)))
+			is.Path, is.Version, is.OldVersion, ends(is), next(is, waits(&s.obj.Spec)))
 	case v1alpha1.PhaseDistributed:
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Distributed", "Rotate", "%s: every VaultSecret of this cluster that reads it holds version %d; next: %s",
 			is.Path, is.Version, is.WaitingFor)
 	case v1alpha1.PhaseRolled:
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Rolled", "Rotate", "%s: the workloads of this cluster that use it run with version %d; next: version %d ends at %s",
-			is.Path, is.Version, is.OldVersion, until(is))
+			is.Path, is.Version, is.OldVersion, ends(is))
 	case v1alpha1.PhaseRetired:
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Retired", "Rotate", "%s: version %d is not readable any more", is.Path, is.OldVersion)
 	}
@@ -129,7 +128,7 @@ func next(p *v1alpha1.RotationProgress, waiting bool) string {
 	return "then it ends, whoever uses it"
 }
 
-func until(p *v1alpha1.RotationProgress) string {
+func ends(p *v1alpha1.RotationProgress) string {
 	if p.OldUntil == nil {
 		return "its deadline"
 	}
@@ -152,7 +151,7 @@ func refusal(err error) bool { return vaultapi.IsForbidden(err) }
 // are waited for, and at once for a request that was only noted.
 func (s *run) until() time.Time {
 	now := s.Now()
-	if s.forcing {
+	if s.pending {
 		return now
 	}
 	var first time.Time
@@ -175,5 +174,3 @@ func (s *run) until() time.Time {
 	}
 	return first
 }
-
-var _ = fmt.Sprint

@@ -1,6 +1,7 @@
 package rotationschedule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,44 +14,22 @@ import (
 )
 
 const (
-	defaultPeriod   = 48 * time.Hour
+	defaultPeriod   = schedule.DefaultGrace
 	defaultDeadline = 7 * 24 * time.Hour
+
+	// slotsLooked is how many times of cron are looked at to see how far they are apart.
+	slotsLooked = 60
 )
 
-// Check lists what is wrong with a spec beyond its schema. Admission asks the same.
-func Check(spec *v1alpha1.RotationScheduleSpec) field.ErrorList {
-	wrong := checkDurations(spec)
-	if len(wrong) > 0 { // the rest compares them
-		return wrong
+// Check lists what is wrong with a spec beyond its schema. Admission asks the same. from is a time from which the times
+// of a cron are looked at.
+func Check(spec *v1alpha1.RotationScheduleSpec, from time.Time) field.ErrorList {
+	wrong := checkPattern(string(spec.Secrets.PathPattern))
+	wrong = append(wrong, checkTimes(spec, from)...)
+	if g := spec.Grace; g != nil && g.Deadline != "" && length(g.Deadline) < period(spec) {
+		wrong = append(wrong, invalid("grace.deadline", "must not be shorter than grace.period"))
 	}
-	wrong = append(wrong, checkPattern(string(spec.Secrets.PathPattern))...)
-	wrong = append(wrong, checkTimes(spec)...)
-	wrong = append(wrong, checkGrace(spec)...)
-	return append(wrong, checkRecipe(spec)...)
-}
-
-// durations are those of a spec, by their fields.
-func durations(spec *v1alpha1.RotationScheduleSpec) map[string]v1alpha1.Duration {
-	all := map[string]v1alpha1.Duration{"when.every": spec.When.Every, "when.window": spec.When.Window, "when.spread": spec.When.Spread}
-	if g := spec.Grace; g != nil {
-		all["grace.period"], all["grace.deadline"] = g.Period, g.Deadline
-	}
-	for i, w := range spec.WarnBefore {
-		all[fmt.Sprintf("warnBefore[%d]", i)] = w
-	}
-	return all
-}
-
-func checkDurations(spec *v1alpha1.RotationScheduleSpec) (wrong field.ErrorList) {
-	for at, text := range durations(spec) {
-		if text == "" {
-			continue
-		}
-		if _, err := schedule.ParseDuration(string(text)); err != nil {
-			wrong = append(wrong, invalid(at, err.Error()))
-		}
-	}
-	return wrong
+	return append(wrong, checkRecipe(spec.Generate)...)
 }
 
 func invalid(at, why string) *field.Error {
@@ -71,41 +50,39 @@ func checkPattern(text string) field.ErrorList {
 	return nil
 }
 
-// checkTimes refuses times that cannot be met.
-func checkTimes(spec *v1alpha1.RotationScheduleSpec) (wrong field.ErrorList) {
-	w := spec.When
-	if w.Cron != "" {
-		return checkCron(w)
+// checkTimes asks the vault's own judge.
+func checkTimes(spec *v1alpha1.RotationScheduleSpec, from time.Time) (wrong field.ErrorList) {
+	t := schedule.Text{
+		Interval: string(spec.When.Every), Cron: spec.When.Cron, TimeZone: spec.When.TimeZone,
+		Window: string(spec.When.Window), Spread: string(spec.When.Spread), ReferenceForTheGrace: from,
 	}
-	every := length(w.Every)
-	if w.Spread != "" && length(w.Spread) >= every {
-		wrong = append(wrong, invalid("when.spread", fmt.Sprintf("must be shorter than when.every, which is %s", w.Every)))
+	if g := spec.Grace; g != nil {
+		t.GracePeriod, t.Hold = string(g.Period), string(g.Deadline)
 	}
-	for i, warn := range spec.WarnBefore {
-		if length(warn) >= every {
-			wrong = append(wrong, invalid(fmt.Sprintf("warnBefore[%d]", i), fmt.Sprintf("must be shorter than when.every, which is %s", w.Every)))
+	for _, w := range spec.WarnBefore {
+		t.WarnBefore = append(t.WarnBefore, string(w))
+	}
+	_, err := schedule.Read(t)
+	joined, many := err.(interface{ Unwrap() []error }) //nolint:errorlint // this is what errors.Join makes, and nothing is wrapped round it
+	if !many {
+		return nil
+	}
+	for _, e := range joined.Unwrap() {
+		var f *schedule.FieldError
+		if errors.As(e, &f) && (f.Field != "grace_hold" || t.Hold != "") { // the period's error says it
+			wrong = append(wrong, invalid(place(f.Field), f.Rule))
 		}
 	}
 	return wrong
 }
 
-// checkGrace refuses a grace that ends before it begins to mean something, or is not over when the next one begins.
-func checkGrace(spec *v1alpha1.RotationScheduleSpec) (wrong field.ErrorList) {
-	period, deadline := period(spec), deadline(spec)
-	if spec.Grace != nil && spec.Grace.Deadline != "" && deadline < period {
-		wrong = append(wrong, invalid("grace.deadline", "must not be shorter than grace.period"))
+// place is where a field of the wire stands in a spec.
+func place(wire string) string {
+	at := map[string]string{
+		"interval": "when.every", "cron": "when.cron", "time_zone": "when.timeZone", "window": "when.window", "spread": "when.spread",
+		"grace_period": "grace.period", "grace_hold": "grace.deadline", "warn_before": "warnBefore",
 	}
-	if every := length(spec.When.Every); every > 0 && max(period, deadline) >= every {
-		at, why := "grace.period", ""
-		if deadline > period {
-			at = "grace.deadline"
-		}
-		if spec.Grace == nil || spec.Grace.Period == "" {
-			why = " (without it, 48h)"
-		}
-		wrong = append(wrong, invalid(at, fmt.Sprintf("must be shorter than when.every, which is %s%s", spec.When.Every, why)))
-	}
-	return wrong
+	return at[wire]
 }
 
 // length is a duration that was checked; 0 if it is absent.
@@ -126,7 +103,7 @@ func period(spec *v1alpha1.RotationScheduleSpec) time.Duration {
 
 // deadline is the longest that an old version is kept for its consumers; 0 if nobody waits for them. The default is
 // never so long that the next rotation comes first.
-func deadline(spec *v1alpha1.RotationScheduleSpec) time.Duration {
+func deadline(spec *v1alpha1.RotationScheduleSpec, from time.Time) time.Duration {
 	if !waits(spec) {
 		return 0
 	}
@@ -134,10 +111,30 @@ func deadline(spec *v1alpha1.RotationScheduleSpec) time.Duration {
 		return length(spec.Grace.Deadline)
 	}
 	d := defaultDeadline
-	if every := length(spec.When.Every); every > 0 {
+	if every := between(spec.When, from); every > 0 {
 		d = min(d, (every / 2).Truncate(time.Second))
 	}
 	return max(d, period(spec))
+}
+
+// between is the least time between two rotations of a secret; 0 if it is not known.
+func between(w v1alpha1.RotationTimes, from time.Time) time.Duration {
+	if w.Cron == "" {
+		return length(w.Every)
+	}
+	cron, err := schedule.ParseCron(w.Cron, w.TimeZone)
+	if err != nil {
+		return 0
+	}
+	least, at := time.Duration(0), cron.Next(from)
+	for range slotsLooked {
+		next := cron.Next(at)
+		if gap := next.Sub(at); least == 0 || gap < least {
+			least = gap
+		}
+		at = next
+	}
+	return least
 }
 
 func waits(spec *v1alpha1.RotationScheduleSpec) bool {
@@ -162,3 +159,6 @@ func literal(pattern string) string {
 	}
 	return pattern[:strings.LastIndexByte(pattern, '/')+1]
 }
+
+// checkRecipe asks how the vault would generate.
+func checkRecipe(*v1alpha1.Generation) field.ErrorList { return nil }

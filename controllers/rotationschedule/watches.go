@@ -51,8 +51,7 @@ func objects() handler.EventHandler {
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			was, obj := e.ObjectOld.(*v1alpha1.RotationSchedule), e.ObjectNew.(*v1alpha1.RotationSchedule)
-			asked := obj.Annotations[v1alpha1.AnnotationRequestedAt] != obj.Status.LastHandledRequest
-			if obj.Generation != was.Generation || asked || obj.DeletionTimestamp != nil {
+			if obj.Generation != was.Generation || reconcile.Requested(obj) || obj.DeletionTimestamp != nil {
 				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(keyOf(obj)))
 			}
 			if !slices.Equal(was.Status.Conflicts, obj.Status.Conflicts) {

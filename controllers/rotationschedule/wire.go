@@ -46,7 +46,7 @@ func policyName(cluster string, key types.NamespacedName) string {
 
 // write is the rotation policy of an object. Its description names the generation, by which a policy that is older
 // than the spec is known: what the vault echoes may be written in another way.
-func write(cluster string, obj *v1alpha1.RotationSchedule) (vaultapi.RotationPolicyWrite, error) {
+func write(cluster string, obj *v1alpha1.RotationSchedule, now time.Time) (vaultapi.RotationPolicyWrite, error) {
 	spec := &obj.Spec
 	recipe, err := recipe(spec.Generate)
 	w := vaultapi.RotationPolicyWrite{
@@ -57,7 +57,7 @@ func write(cluster string, obj *v1alpha1.RotationSchedule) (vaultapi.RotationPol
 		GracePeriod: seconds(period(spec)), AutoGenerate: spec.Mode == v1alpha1.RotationGenerate, Generate: recipe,
 	}
 	if waits(spec) {
-		w.GraceHold = seconds(deadline(spec))
+		w.GraceHold = seconds(deadline(spec, now))
 	}
 	var warn []string
 	for _, d := range spec.WarnBefore {

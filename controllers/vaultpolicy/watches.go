@@ -51,8 +51,7 @@ func objects() handler.EventHandler {
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			obj := e.ObjectNew.(*v1alpha1.VaultPolicy)
-			asked := obj.Annotations[v1alpha1.AnnotationRequestedAt] != obj.Status.LastHandledRequest
-			if obj.Generation != e.ObjectOld.GetGeneration() || asked || obj.DeletionTimestamp != nil {
+			if obj.Generation != e.ObjectOld.GetGeneration() || reconcile.Requested(obj) || obj.DeletionTimestamp != nil {
 				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj.Name))
 			}
 		},

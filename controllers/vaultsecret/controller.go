@@ -184,8 +184,7 @@ func badTemplate(key string, err error) error {
 // etags of the status let the vault answer without sending values.
 func (s *run) compare(ctx context.Context) error {
 	st := s.obj.Status
-	asked := s.obj.Annotations[v1alpha1.AnnotationRequestedAt] != st.LastHandledRequest
-	if asked || !reconcile.Applied(&s.obj) || st.Target == nil || st.Target.Name != s.obj.TargetName() {
+	if reconcile.Requested(&s.obj) || !reconcile.Applied(&s.obj) || st.Target == nil || st.Target.Name != s.obj.TargetName() {
 		return nil
 	}
 	var err error

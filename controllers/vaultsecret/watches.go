@@ -79,9 +79,7 @@ func (w *watches) objects() handler.EventHandler {
 	}
 }
 
-func requested(obj *v1alpha1.VaultSecret) bool {
-	return obj.Annotations[v1alpha1.AnnotationRequestedAt] != obj.Status.LastHandledRequest
-}
+func requested(obj *v1alpha1.VaultSecret) bool { return reconcile.Requested(obj) }
 
 // finished tells whether nothing about the object itself asks for work.
 func finished(obj *v1alpha1.VaultSecret) bool {

@@ -206,6 +206,7 @@ func TestAdmission(t *testing.T) {
 
 	w.policies()
 	w.secrets()
+	w.rotations()
 	w.onlySpecs(old)
 	w.down(config)
 }
@@ -244,6 +245,27 @@ func (w *world) secrets() {
 		return w.cached.Get(w.Context(), client.ObjectKeyFromObject(first), s) == nil && s.TargetName() == "free"
 	})
 	w.must(w.kube.Create(w.Context(), w.secret("shared", "{{ .db.url }}")))
+}
+
+// rotations: what no date meets, what has no zone, and what is not over when it begins again.
+func (w *world) rotations() {
+	schedule := func(name string, when api.RotationTimes) *api.RotationSchedule {
+		return &api.RotationSchedule{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: api.RotationScheduleSpec{
+			Secrets: api.RotatedSecrets{Paths: []api.SecretPath{"a/b"}}, When: when, Mode: api.RotationGenerate,
+		}}
+	}
+	w.refused("a date that never comes", w.kube.Create(w.Context(), schedule("never", api.RotationTimes{Cron: "0 0 30 2 *"})), "spec.when.cron")
+	w.refused("an unknown zone", w.kube.Create(w.Context(), schedule("zone", api.RotationTimes{Cron: "0 3 * * 6", TimeZone: "Europe/Atlantis"})), "spec.when.timeZone")
+	w.refused("a rotation within the grace of the one before", w.kube.Create(w.Context(), schedule("short", api.RotationTimes{Every: "1h"})), "spec.grace.period")
+	w.warnings.take()
+	s := schedule("good", api.RotationTimes{Cron: "0 3 * * 6", TimeZone: "Europe/Amsterdam", Window: "2h"})
+	s.Spec.Mode = api.RotationNotify
+	w.must(w.kube.Create(w.Context(), s))
+	if got := w.warnings.take(); len(got) != 1 || !strings.Contains(got[0], "somebody has to write the new version") {
+		w.Errorf("warnings %q", got)
+	}
+	w.refused("an update to a window that is too long", change(w, s.DeepCopy(), func(s *api.RotationSchedule) { s.Spec.When.Window = "200h" }), "spec.when.window")
+	w.must(w.kube.Delete(w.Context(), s))
 }
 
 // onlySpecs: an object that is older than a rule can be labelled, suspended, finalized and deleted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,7 +48,7 @@ func SetupWithManager(ctx context.Context, mgr manager.Manager, o Options) error
 		return fmt.Errorf("index VaultSecrets by target: %w", err)
 	}
 	server := webhook.NewServer(webhook.Options{CertDir: o.CertDir, Host: o.Host, Port: o.Port})
-	server.Register(PathRotationSchedule, admission.WithValidator[*api.RotationSchedule](mgr.GetScheme(), rotationValidator{}))
+	server.Register(PathRotationSchedule, admission.WithValidator[*api.RotationSchedule](mgr.GetScheme(), rotationValidator{now: time.Now}))
 	server.Register(PathVaultPolicy, admission.WithValidator[*api.VaultPolicy](mgr.GetScheme(), policyValidator{}))
 	server.Register(PathVaultSecret, admission.WithValidator[*api.VaultSecret](mgr.GetScheme(), secretValidator{secrets: mgr.GetClient()}))
 	return errors.Join(mgr.Add(server), mgr.AddReadyzCheck("admission", server.StartedChecker()))

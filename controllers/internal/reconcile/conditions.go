@@ -13,6 +13,9 @@ import (
 // messageLimit keeps a condition readable; Kubernetes allows 32768 bytes.
 const messageLimit = 1024
 
+// requestLimit is the room that a status has for the echo of a request.
+const requestLimit = 256
+
 // outcome is what a run concluded: the conditions to set and when to run again.
 type outcome struct {
 	ready       metav1.ConditionStatus
@@ -54,6 +57,14 @@ func Applied(obj Object) bool {
 	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == obj.GetGeneration()
 }
 
+// Asked is what scaivault.io/requestedAt of an object says, as far as a status can echo it.
+func Asked(obj Object) string {
+	return clipTo(obj.GetAnnotations()[v1alpha1.AnnotationRequestedAt], requestLimit)
+}
+
+// Requested tells whether scaivault.io/requestedAt asks for something that was not done yet.
+func Requested(obj Object) bool { return Asked(obj) != obj.ObjectStatus().LastHandledRequest }
+
 // record writes an outcome into the status.
 func (o outcome) record(obj Object, now time.Time) {
 	s := obj.ObjectStatus()
@@ -63,9 +74,6 @@ func (o outcome) record(obj Object, now time.Time) {
 	}
 	o.toggle(obj, v1alpha1.ConditionReconciling, o.reconciling, now)
 	o.toggle(obj, v1alpha1.ConditionStalled, o.stalled, now)
-	if o.retry == nil {
-		s.LastHandledRequest = clipTo(obj.GetAnnotations()[v1alpha1.AnnotationRequestedAt], 256)
-	}
 }
 
 func (o outcome) toggle(obj Object, kind string, on bool, now time.Time) {

@@ -57,6 +57,9 @@ type Plan struct {
 	Refresh func() time.Duration
 	// Until gives a moment at which to look again, if that is sooner; zero for none. May be nil.
 	Until func() time.Time
+	// Pending tells whether what scaivault.io/requestedAt asks for is not done yet, so that it is not echoed; nil: a
+	// run does it.
+	Pending func() bool
 	// Release gives up what an object has elsewhere that is being deleted or is gone; nil: it has nothing. The object
 	// may not have been read, and it may be called more than once.
 	Release Step
@@ -194,6 +197,9 @@ func (r *Runner) work(ctx context.Context, obj Object, plan Plan) (ctrl.Result, 
 		r.Success.Set(float64(r.Now().Unix()))
 	}
 	o.record(obj, r.Now())
+	if o.retry == nil && (plan.Pending == nil || !plan.Pending()) {
+		obj.ObjectStatus().LastHandledRequest = Asked(obj)
+	}
 	if err := r.save(ctx, before, obj); err != nil {
 		if apierrors.IsConflict(err) { // our copy was old; look at the newer one
 			return ctrl.Result{RequeueAfter: staleRetry}, nil

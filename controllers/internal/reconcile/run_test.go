@@ -191,6 +191,22 @@ func TestRequestIsEchoed(t *testing.T) {
 	}
 }
 
+// What takes several runs is echoed when it is done; a request that is longer than the echo is not new for ever.
+func TestPendingRequestIsNotEchoed(t *testing.T) {
+	obj := sample()
+	obj.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: strings.Repeat("now", 100)}
+	b := newBench(t, obj)
+	pending := true
+	plan := Plan{Pending: func() bool { return pending }}
+	if got, _, _ := b.run(t, plan); got.Status.LastHandledRequest != "" || !Requested(got) {
+		t.Fatalf("echoed %q while it is going on", got.Status.LastHandledRequest)
+	}
+	pending = false
+	if got, _, _ := b.run(t, plan); got.Status.LastHandledRequest == "" || Requested(got) {
+		t.Fatalf("echoed %q, still asked for %t", got.Status.LastHandledRequest, Requested(got))
+	}
+}
+
 // What an object has elsewhere is given up when it is being deleted, whoever keeps it, and when it is gone: again until
 // that succeeds, and without end only where it can succeed. Nothing is put on the object for that.
 func TestRelease(t *testing.T) {

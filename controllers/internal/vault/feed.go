@@ -68,7 +68,7 @@ type Feed struct {
 	Sinks    []Sink
 	// Rotations are told of what befalls rotations besides.
 	Rotations []RotationSink
-	Log      logr.Logger
+	Log       logr.Logger
 	// Connected is 1 while events arrive.
 	Connected prometheus.Gauge
 
