@@ -1,14 +1,18 @@
 package rotationschedule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/internal/generate"
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/internal/schedule"
 )
@@ -160,5 +164,35 @@ func literal(pattern string) string {
 	return pattern[:strings.LastIndexByte(pattern, '/')+1]
 }
 
-// checkRecipe asks how the vault would generate.
-func checkRecipe(*v1alpha1.Generation) field.ErrorList { return nil }
+// checkRecipe asks the vault's own generators.
+func checkRecipe(g *v1alpha1.Generation) (wrong field.ErrorList) {
+	r, err := recipe(g)
+	if err != nil {
+		return field.ErrorList{invalid("generate", err.Error())}
+	}
+	if r == nil {
+		return nil
+	}
+	var fields []generate.Field
+	for _, f := range r.Fields {
+		fields = append(fields, generate.Field{Name: f.Name, Generator: f.Generator, Config: func() json.RawMessage { return f.Config }})
+	}
+	_, err = generate.Parse(fields)
+	var bad *generate.Invalid
+	if !errors.As(err, &bad) {
+		return nil
+	}
+	for _, at := range slices.Sorted(maps.Keys(bad.Fields)) {
+		wrong = append(wrong, invalid("generate."+generated(at), bad.Fields[at]))
+	}
+	return wrong
+}
+
+// generated is where a place in a recipe of the wire stands below spec.generate.
+func generated(at string) string {
+	at = strings.Replace(at, ".config", "", 1)
+	for _, kind := range []string{"_upper", "_lower", "_digit", "_symbol"} { // of require
+		at = strings.TrimSuffix(at, kind)
+	}
+	return strings.Replace(at, "key_type", "keyType", 1)
+}

@@ -55,6 +55,15 @@ func TestCheck(t *testing.T) {
 			spec: spec(grace(v1alpha1.RotationGrace{Period: "2d", WaitForConsumers: true, Deadline: "1d"})), want: []string{"spec.grace.deadline"}},
 		"a deadline before the period that nobody wrote": {
 			spec: spec(grace(v1alpha1.RotationGrace{WaitForConsumers: true, Deadline: "1d"})), want: []string{"spec.grace.deadline"}},
+		"a recipe": {spec: spec(func(s *v1alpha1.RotationScheduleSpec) {
+			s.Generate = &v1alpha1.Generation{Fields: []v1alpha1.GeneratedField{{Name: "a", Generator: "random", Length: 20, Charset: "safe", Require: []v1alpha1.CharacterKind{"Upper", "Symbol"}}, {Name: "b", Generator: "bcrypt_hash"}, {Name: "c", Generator: "ec_keypair", Curve: "P-384"}}}
+		})},
+		"a generator that cannot meet its own requirements": {spec: spec(func(s *v1alpha1.RotationScheduleSpec) {
+			s.Generate = &v1alpha1.Generation{Fields: []v1alpha1.GeneratedField{{Name: "a", Generator: "uuid"}, {Name: "b", Generator: "random", Charset: "numeric", Require: []v1alpha1.CharacterKind{"Upper"}}}}
+		}), want: []string{"spec.generate.fields[1].require"}},
+		"a template that is none": {spec: spec(func(s *v1alpha1.RotationScheduleSpec) {
+			s.Generate = &v1alpha1.Generation{Fields: []v1alpha1.GeneratedField{{Name: "a", Generator: "template", Template: "{{file:/etc/passwd}}"}}}
+		}), want: []string{"spec.generate.fields[0].template"}},
 		"too long for anybody": {spec: spec(when(v1alpha1.RotationTimes{Every: "99999999999w"})), want: []string{"spec.when.every"}},
 	} {
 		t.Run(name, func(t *testing.T) {
