@@ -109,7 +109,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Policies:       rules,
 		SecretPolicies: recipes,
 		Rotation:       c.rotation,
-		Audit:          audit.NewService(c.trail, c.guard),
+		Audit:          audit.NewService(c.trail, c.guard, c.secrets),
 		Authn:          c.authn,
 		Edge:           c.edge,
 		System:         c.system(keys, s),

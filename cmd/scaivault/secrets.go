@@ -17,7 +17,7 @@ import (
 func newSecretsCommand(a *app) *cobra.Command {
 	return console.Group("secrets", "Read and write secrets",
 		newReadCommand(a), newWriteCommand(a), newListCommand(a), newExpiringCommand(a), newMetadataCommand(a),
-		newTagCommand(a), newVersionsCommand(a), newDeleteCommand(a), newRestoreCommand(a))
+		newTagCommand(a), newVersionsCommand(a), newConsumersCommand(a), newDeleteCommand(a), newRestoreCommand(a))
 }
 
 // onSecret is a command about one secret.

@@ -60,6 +60,15 @@ func (a *Audit) SecretTrail(ctx context.Context, path string, f AuditFilter) (*v
 	return on[vaultapi.SecretTrail](ctx, a.c, r)
 }
 
+// Consumers returns who read a secret in the last 90 days, and whether since its newest version was made.
+func (a *Audit) Consumers(ctx context.Context, path string) (*vaultapi.SecretConsumers, error) {
+	escaped, err := escapedPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return on[vaultapi.SecretConsumers](ctx, a.c, request{method: http.MethodGet, path: "/audit/consumers/" + escaped, repeat: true})
+}
+
 // IdentityTrail returns what one identity did.
 func (a *Audit) IdentityTrail(ctx context.Context, identityID string, f AuditFilter) (*vaultapi.IdentityTrail, error) {
 	r := request{method: http.MethodGet, query: f.query(), repeat: true}

@@ -38,6 +38,26 @@ type SecretTrailSummary struct {
 	LastReadAt            *MicroTime `json:"last_read_at"`
 }
 
+// SecretConsumers is GET /v1/audit/consumers/{path}: who read a secret over the API in the last 90 days. Those that have
+// not since the newest version was made come first.
+type SecretConsumers struct {
+	Path             string           `json:"path"`
+	Version          int64            `json:"version"` // the newest
+	VersionCreatedAt MicroTime        `json:"version_created_at"`
+	Consumers        []SecretConsumer `json:"consumers"`
+	Data             []SecretConsumer `json:"data"`
+	Cursor           *string          `json:"cursor"` // always null: all are in one answer
+	HasMore          bool             `json:"has_more"`
+}
+
+// SecretConsumer is an identity that read a secret.
+type SecretConsumer struct {
+	IdentityID      string    `json:"identity_id"`
+	LastReadAt      MicroTime `json:"last_read_at"`
+	Reads           int64     `json:"reads_90d"`
+	HoldsOldVersion bool      `json:"holds_old_version"` // last read before the newest version was made
+}
+
 // IdentityTrail is GET /v1/audit/identities/{identity_id}.
 type IdentityTrail struct {
 	AuditList

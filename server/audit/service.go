@@ -25,12 +25,21 @@ const (
 // Service answers questions about the trail of the caller's tenant (contract section 11). Every method wants
 // scope audit:read and leaves an entry.
 type Service struct {
-	log   *Log
-	guard *guard.Guard
+	log      *Log
+	guard    *guard.Guard
+	versions Versions
+}
+
+// Versions tells of the secrets whose readers are asked for.
+type Versions interface {
+	// Current gives the newest version of a secret and when it was made. Errors: secret_not_found.
+	Current(ctx context.Context, tenant, path string) (version int64, made time.Time, err error)
 }
 
 // NewService makes a Service.
-func NewService(l *Log, g *guard.Guard) *Service { return &Service{log: l, guard: g} }
+func NewService(l *Log, g *guard.Guard, v Versions) *Service {
+	return &Service{log: l, guard: g, versions: v}
+}
 
 // ask runs a question under the guard. target names what was looked at: it is not the entry's path, because looking at
 // a secret's trail is no access to the secret.

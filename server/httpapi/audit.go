@@ -20,6 +20,7 @@ func auditRoutes(h auditHandlers) []route {
 	return []route{
 		row("logs", "listAuditLogs", "List audit entries, newest first", handle(h.logs)),
 		row("secrets/"+secretWildcard, "auditSecret", "Show what happened to a secret", handle(h.secret)),
+		row("consumers/"+secretWildcard, "auditConsumers", "Show who reads a secret, and whether since its newest version", handle(h.consumers)),
 		row("identities/{id}", "auditIdentity", "Show what an identity did", handle(h.identity)),
 		row("summary", "auditSummary", "Count what happened", handle(h.summary)),
 		row("verify", "verifyAudit", "Recompute the chains of the trail", handle(h.verify)),
@@ -66,6 +67,14 @@ func (h auditHandlers) secret(ctx context.Context, c *call, in auditSecretInput)
 		From: in.From, To: in.To, Actions: in.Action, IdentityID: in.IdentityID, IdentityType: in.IdentityType,
 		Success: in.Success, SourceIP: in.SourceIP, RequestID: in.RequestID, Limit: in.Limit, Cursor: in.Cursor,
 	})
+}
+
+type auditConsumersInput struct {
+	Path secrets.Path `path:"path"`
+}
+
+func (h auditHandlers) consumers(ctx context.Context, c *call, in auditConsumersInput) (vaultapi.SecretConsumers, error) {
+	return h.service.Consumers(ctx, c.who, in.Path.String())
 }
 
 type auditIdentityInput struct {

@@ -55,3 +55,23 @@ func scanHistory(row scanner, now time.Time) (vaultapi.SecretVersion, int64, err
 	}
 	return v, revision, err
 }
+
+const queryCurrent = `SELECT h.version, v.created_at FROM secrets h
+JOIN secret_versions v ON v.tenant = h.tenant AND v.path = h.path AND v.version = h.version
+WHERE h.tenant = $1 AND h.path = $2 AND h.deleted_at IS NULL`
+
+// Current gives the newest version of a secret and when it was made, to another domain that has asked whether its
+// caller may know. Errors: secret_not_found.
+func (s *Service) Current(ctx context.Context, tenant, path string) (version int64, made time.Time, err error) {
+	found := false
+	err = each(ctx, s.db, queryCurrent, []any{tenant, path}, func(row scanner) error {
+		var created int64
+		err := row.Scan(&version, &created)
+		found, made = true, time.UnixMicro(created).UTC()
+		return err
+	})
+	if err == nil && !found {
+		err = notFound(path)
+	}
+	return version, made, err
+}

@@ -172,11 +172,12 @@ func (w *World) calls() map[string]Request {
 		"bindPolicy":    {Path: bound, Body: object{"identity_id": "sa:second-" + w.Name}},
 		"unbindPolicy":  {Path: bound + "/" + w.Binding},
 
-		"listAuditLogs": {Path: "/v1/audit/logs?limit=1&cursor=" + w.AuditCursor},
-		"auditSecret":   {Path: "/v1/audit/secrets/" + w.Secret},
-		"auditIdentity": {Path: "/v1/audit/identities/user:dev?limit=1"},
-		"auditSummary":  {Path: "/v1/audit/summary"},
-		"verifyAudit":   {Path: "/v1/audit/verify"},
+		"listAuditLogs":  {Path: "/v1/audit/logs?limit=1&cursor=" + w.AuditCursor},
+		"auditSecret":    {Path: "/v1/audit/secrets/" + w.Secret},
+		"auditConsumers": {Path: "/v1/audit/consumers/" + w.Secret},
+		"auditIdentity":  {Path: "/v1/audit/identities/user:dev?limit=1"},
+		"auditSummary":   {Path: "/v1/audit/summary"},
+		"verifyAudit":    {Path: "/v1/audit/verify"},
 
 		"listSubscriptions":  {Path: "/v1/subscriptions?limit=1&cursor=" + w.SubscriptionCur},
 		"createSubscription": {Path: "/v1/subscriptions", Body: w.subscription()},
