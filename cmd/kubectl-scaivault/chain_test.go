@@ -140,13 +140,16 @@ func reasons(t *testing.T) map[string]string {
 func TestEveryReasonHasANextStep(t *testing.T) {
 	misplaced := regexp.MustCompile(`kubectl -\S+ \S+ scaivault`)
 	for name, reason := range reasons(t) {
-		success := reason == v1alpha1.ReasonSynced || reason == v1alpha1.ReasonApplied
-		secret, policy := nextStep(&v1alpha1.VaultSecret{}, reason), nextStep(&v1alpha1.VaultPolicy{}, reason)
-		if success != (secret == "" && policy == "") {
-			t.Errorf("%s: next step %q for VaultSecret, %q for VaultPolicy", name, secret, policy)
+		success := reason == v1alpha1.ReasonSynced || reason == v1alpha1.ReasonApplied || reason == v1alpha1.ReasonScheduled
+		var steps string
+		for _, o := range []object{&v1alpha1.VaultSecret{}, &v1alpha1.VaultPolicy{}, &v1alpha1.RotationSchedule{}} {
+			steps += nextStep(o, reason)
 		}
-		if misplaced.MatchString(secret + policy) {
-			t.Errorf("%s: kubectl takes no flags before a plugin's name: %q %q", name, secret, policy)
+		if success != (steps == "") {
+			t.Errorf("%s: next steps %q", name, steps)
+		}
+		if misplaced.MatchString(steps) {
+			t.Errorf("%s: kubectl takes no flags before a plugin's name: %q", name, steps)
 		}
 		if success != (codeOf(reason) == 0) {
 			t.Errorf("%s: exit code %d", name, codeOf(reason))

@@ -13,8 +13,11 @@ const acceptCommand = "kubectl -n scaivault-system exec deploy/scaivault-operato
 // nextStep is what a person does about a reason, "" where there is nothing to do.
 func nextStep(o object, reason string) string {
 	own := policySteps()
-	if v, ok := o.(*v1alpha1.VaultSecret); ok {
-		own = secretSteps(v)
+	switch o := o.(type) {
+	case *v1alpha1.VaultSecret:
+		own = secretSteps(o)
+	case *v1alpha1.RotationSchedule:
+		own = rotationSteps(o)
 	}
 	if step, ok := own[reason]; ok {
 		return step
@@ -68,6 +71,25 @@ func allowStep(v *v1alpha1.VaultSecret) string {
 		what = "list and read"
 	}
 	return fmt.Sprintf("let a VaultPolicy name ServiceAccount %s of namespace %s as a subject and allow %s on patterns that cover spec.sources", v.ServiceAccount(), v.Namespace, what)
+}
+
+// rotationSteps are those for a RotationSchedule.
+func rotationSteps(r *v1alpha1.RotationSchedule) map[string]string {
+	rights := "rotate"
+	if r.Spec.Mode == v1alpha1.RotationGenerate {
+		rights = "rotate and write"
+	}
+	see := fmt.Sprintf("kubectl -n %s get rotationschedule %s -o yaml", r.Namespace, r.Name)
+	return map[string]string{
+		v1alpha1.ReasonAccessDenied:          fmt.Sprintf("let a VaultPolicy name ServiceAccount %s of namespace %s as a subject and allow %s on the paths of status.refused", r.ServiceAccount(), r.Namespace, rights),
+		v1alpha1.ReasonConflict:              "take the secrets of status.refused and status.conflicts out of one of the two: " + see,
+		v1alpha1.ReasonTooManySecrets:        "use a narrower spec.secrets.pathPattern, or several RotationSchedules",
+		v1alpha1.ReasonRotationOverdue:       "write the new version: scaivault secrets write PATH FIELD=VALUE; which are late tells: scaivault rotation due",
+		v1alpha1.ReasonConsumersNotRolled:    "restart what status.rotations[].waitingFor names, or see why it does not come up: " + see,
+		v1alpha1.ReasonRotationFailed:        "see status.failures: " + see + "; the vault tries again by itself",
+		v1alpha1.ReasonSecretMissing:         "write it: scaivault secrets write PATH FIELD=VALUE; or correct spec.secrets.paths. The operator notices at once",
+		v1alpha1.ReasonServiceAccountMissing: fmt.Sprintf("create it: kubectl -n %s create serviceaccount %s; or set spec.serviceAccountName", r.Namespace, r.ServiceAccount()),
+	}
 }
 
 // policySteps are those for a VaultPolicy.

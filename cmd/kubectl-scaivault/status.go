@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
@@ -22,8 +23,17 @@ type overview struct {
 }
 
 type namespaceState struct {
-	Name         string        `json:"name"`
-	VaultSecrets []secretState `json:"vault_secrets"`
+	Name              string          `json:"name"`
+	VaultSecrets      []secretState   `json:"vault_secrets"`
+	RotationSchedules []rotationState `json:"rotation_schedules,omitempty"`
+}
+
+type rotationState struct {
+	Name     string `json:"name"`
+	Secrets  int32  `json:"secrets"`  // that it rotates
+	Rotating int32  `json:"rotating"` // of them, whose old version is readable still or waited for
+	Overdue  int32  `json:"overdue"`
+	state
 }
 
 type secretState struct {
@@ -42,11 +52,11 @@ type policyState struct {
 func newStatusCommand(a *app) *cobra.Command {
 	var everywhere bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show VaultSecrets and VaultPolicies, and what blocks each", Args: console.Arguments(cobra.NoArgs),
-		Long: `Show VaultSecrets and VaultPolicies as a tree, and what blocks each: the operator's reason and message, since
-when, and the next step.
+		Use: "status", Short: "Show VaultSecrets, RotationSchedules and VaultPolicies, and what blocks each", Args: console.Arguments(cobra.NoArgs),
+		Long: `Show VaultSecrets, RotationSchedules and VaultPolicies as a tree, and what blocks each: the operator's reason and
+message, since when, and the next step.
 
-Needs list on VaultSecrets. VaultPolicies belong to the cluster: they are shown to whom may list them, those that
+Needs list on VaultSecrets, and to see RotationSchedules on those. VaultPolicies belong to the cluster: they are shown to whom may list them, those that
 name a ServiceAccount of the namespace unless all namespaces are asked for.`,
 		Example: `  kubectl scaivault status -n billing
   kubectl scaivault status --all-namespaces --json`,
@@ -81,6 +91,9 @@ func (c *cluster) overview(ctx context.Context, everywhere bool) (*overview, err
 		return nil, seen(err)
 	}
 	o := &overview{Namespaces: grouped(l.Items), VaultPolicies: []policyState{}}
+	if err := c.rotations(ctx, o, where); err != nil {
+		return nil, err
+	}
 	policies, err := c.policies(ctx)
 	if apierrors.IsForbidden(err) {
 		o.NotLookedAt = append(o.NotLookedAt, "VaultPolicies: you may not list them")
@@ -95,6 +108,41 @@ func (c *cluster) overview(ctx context.Context, everywhere bool) (*overview, err
 		}
 	}
 	return o, nil
+}
+
+// rotations adds the RotationSchedules to their namespaces.
+func (c *cluster) rotations(ctx context.Context, to *overview, where []client.ListOption) error {
+	var l v1alpha1.RotationScheduleList
+	err := c.List(ctx, &l, where...)
+	switch {
+	case apierrors.IsForbidden(err):
+		to.NotLookedAt = append(to.NotLookedAt, "RotationSchedules: you may not list them")
+		return nil
+	case meta.IsNoMatchError(err), apierrors.IsNotFound(err): // an older install has none
+		return nil
+	case err != nil:
+		return seen(err)
+	}
+	slices.SortFunc(l.Items, func(a, b v1alpha1.RotationSchedule) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range l.Items {
+		r := &l.Items[i]
+		ns := to.namespace(r.Namespace)
+		ns.RotationSchedules = append(ns.RotationSchedules, rotationState{
+			Name: r.Name, Secrets: r.Status.Secrets, Rotating: r.Status.Rotating, Overdue: r.Status.Overdue, state: stateOf(r),
+		})
+	}
+	slices.SortFunc(to.Namespaces, func(a, b namespaceState) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// namespace is that of a name, made if it is not there.
+func (o *overview) namespace(name string) *namespaceState {
+	i := slices.IndexFunc(o.Namespaces, func(n namespaceState) bool { return n.Name == name })
+	if i < 0 {
+		o.Namespaces = append(o.Namespaces, namespaceState{Name: name, VaultSecrets: []secretState{}})
+		i = len(o.Namespaces) - 1
+	}
+	return &o.Namespaces[i]
 }
 
 // policies are all VaultPolicies, by name. The error is the cluster's own.

@@ -22,7 +22,11 @@ func (a *app) printTree(o *overview) error {
 	for _, ns := range o.Namespaces {
 		lines = append(lines, line{text: ns.Name})
 		for i, v := range ns.VaultSecrets {
-			lines = append(lines, branch("VaultSecret/"+v.Name, "Secret/"+v.Secret, &v.state, i == len(ns.VaultSecrets)-1, a.now())...)
+			last := i == len(ns.VaultSecrets)-1 && len(ns.RotationSchedules) == 0
+			lines = append(lines, branch("VaultSecret/"+v.Name, "Secret/"+v.Secret, &v.state, last, a.now())...)
+		}
+		for i, r := range ns.RotationSchedules {
+			lines = append(lines, branch("RotationSchedule/"+r.Name, r.makes(), &r.state, i == len(ns.RotationSchedules)-1, a.now())...)
 		}
 	}
 	if len(o.VaultPolicies) > 0 {
@@ -32,7 +36,7 @@ func (a *app) printTree(o *overview) error {
 		lines = append(lines, branch("VaultPolicy/"+p.Name, fmt.Sprintf("bindings: %d", p.Bindings), &p.state, i == len(o.VaultPolicies)-1, a.now())...)
 	}
 	if len(lines) == 1 {
-		a.Remark("No VaultSecrets found")
+		a.Remark("No VaultSecrets and RotationSchedules found")
 		lines = nil
 	}
 	for _, l := range aligned(lines) {
@@ -44,6 +48,18 @@ func (a *app) printTree(o *overview) error {
 		a.Remark("Not looked at: %s", console.Clean(what))
 	}
 	return nil
+}
+
+// makes says in a few words what a RotationSchedule does now.
+func (r *rotationState) makes() string {
+	text := fmt.Sprintf("secrets: %d", r.Secrets)
+	if r.Rotating > 0 {
+		text += fmt.Sprintf(", rotating: %d", r.Rotating)
+	}
+	if r.Overdue > 0 {
+		text += fmt.Sprintf(", overdue: %d", r.Overdue)
+	}
+	return text
 }
 
 // branch is an object of the tree, with what blocks it below.

@@ -23,7 +23,7 @@ func TestTree(t *testing.T) {
 		Namespaces: []namespaceState{{Name: "billing", VaultSecrets: []secretState{
 			{Name: "denied", Secret: "d", state: state{Ready: "False", Reason: "AccessDenied", Since: &since, Blocked: true, Message: hostile, Next: "do " + strings.Repeat("much ", 30)}},
 			{Name: "well", Secret: "w", state: state{Ready: "True", Reason: "Synced", Since: &since}},
-		}}},
+		}, RotationSchedules: []rotationState{{Name: "r", Secrets: 3, Rotating: 1, Overdue: 2, state: state{Ready: "True", Reason: "Scheduled", Since: &since}}}}},
 		VaultPolicies: []policyState{{Name: "p", Bindings: 2, state: state{Ready: "Unknown", Reason: reasonUnseen}}},
 		NotLookedAt:   []string{hostile},
 	})
@@ -35,7 +35,8 @@ billing
 ├─ VaultSecret/denied  False    AccessDenied  3m     Secret/d
 │    one\ntwo\x1b[2J
 │    Next: do ` + strings.TrimSpace(strings.Repeat("much ", 30)) + `
-└─ VaultSecret/well    True     Synced        3m     Secret/w
+├─ VaultSecret/well    True     Synced        3m     Secret/w
+└─ RotationSchedule/r  True     Scheduled     3m     secrets: 3, rotating: 1, overdue: 2
 VaultPolicies
 └─ VaultPolicy/p       Unknown  NotSeenYet    -      bindings: 2
 Not looked at: one\ntwo\x1b[2J
