@@ -43,7 +43,7 @@ func (a *app) content(ctx context.Context, obj *v1alpha1.VaultSecret, from *shel
 // codeOf is the exit code for a reason of the Ready condition.
 func codeOf(reason string) int {
 	switch reason {
-	case v1alpha1.ReasonSynced, v1alpha1.ReasonApplied:
+	case v1alpha1.ReasonSynced, v1alpha1.ReasonApplied, v1alpha1.ReasonScheduled:
 		return console.OK
 	case v1alpha1.ReasonAccessDenied:
 		return console.Authorization
