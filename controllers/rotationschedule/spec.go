@@ -58,7 +58,7 @@ func checkPattern(text string) field.ErrorList {
 func checkTimes(spec *v1alpha1.RotationScheduleSpec, from time.Time) (wrong field.ErrorList) {
 	t := schedule.Text{
 		Interval: string(spec.When.Every), Cron: spec.When.Cron, TimeZone: spec.When.TimeZone,
-		Window: string(spec.When.Window), Spread: string(spec.When.Spread), ReferenceForTheGrace: from,
+		Window: string(spec.When.Window), Spread: string(spec.When.Spread), From: from,
 	}
 	if g := spec.Grace; g != nil {
 		t.GracePeriod, t.Hold = string(g.Period), string(g.Deadline)
