@@ -17,7 +17,7 @@ const rotationConcurrency = 4
 func (p *parts) addRotationSchedule(mgr manager.Manager) error {
 	r := &rotationschedule.Reconciler{
 		Runner: p.runner(mgr, "RotationSchedule"), Accounts: p.accounts, Cached: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Rotation: p.own.Rotation, Refused: p.refused, Guard: p.guard, Cluster: p.Cluster, Now: time.Now,
+		Rotation: p.own.Rotation, Secrets: p.own.Secrets, Refused: p.refused, Guard: p.guard, Cluster: p.Cluster, Now: time.Now,
 		Readers: &vaultsecret.Readers{Cached: mgr.GetClient(), Vault: p.own.Secrets, Now: time.Now},
 	}
 	sink := &rotationschedule.Sink{

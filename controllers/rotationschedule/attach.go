@@ -81,12 +81,6 @@ func (s *run) drop(ctx context.Context, policyID, path string) error {
 // anew, and given up if this one may not have it.
 func (s *run) take(ctx context.Context, path string) error {
 	got, err := s.as.Attach(ctx, s.obj.Status.PolicyID, path)
-	if err == nil && got.AttachedBy != s.as.Identity {
-		if err := s.drop(ctx, s.obj.Status.PolicyID, path); err != nil {
-			return err
-		}
-		got, err = s.as.Attach(ctx, s.obj.Status.PolicyID, path)
-	}
 	switch {
 	case err == nil:
 		s.have[path] = *got

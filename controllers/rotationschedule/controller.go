@@ -41,6 +41,11 @@ type readers interface {
 	Uptake(ctx context.Context, obj *v1alpha1.VaultSecret, path, etag string) (vaultsecret.Uptake, error)
 }
 
+// metadata tells of secrets without their values; *client.Secrets fits.
+type metadata interface {
+	BatchMetadata(context.Context, vaultapi.BatchRequest) (*vaultapi.BatchMetadataResponse, error)
+}
+
 // Reconciler runs RotationSchedules. All exported fields are required.
 type Reconciler struct {
 	Runner   *reconcile.Runner
@@ -50,7 +55,9 @@ type Reconciler struct {
 	// Rotation is the vault's, seen as the operator; Refused is called when its token was not accepted.
 	Rotation *client.Rotation
 	Refused  func()
-	Readers  readers
+	// Secrets tells etags, as the operator.
+	Secrets metadata
+	Readers readers
 	Guard    guard
 	// Cluster is this cluster's name in the vault: the owner of what is made here.
 	Cluster string
@@ -88,7 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // check refuses what cannot be done, and becomes the ServiceAccount.
 func (s *run) check(ctx context.Context) error {
 	if wrong := Check(&s.obj.Spec, s.Now()); len(wrong) > 0 {
-		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, wrong.ToAggregate())
+		return reconcile.Stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("%w; correct it", wrong.ToAggregate()))
 	}
 	if err := s.Guard.Check(ctx); err != nil {
 		return err

@@ -16,6 +16,9 @@ import (
 // graceSlack is how much later than wanted an end may be: times on the wire are whole seconds.
 const graceSlack = 2 * time.Second
 
+// metadataChunk is how many secrets one call tells of, by contract.
+const metadataChunk = 100
+
 // progress follows each rotation from the new version to the end of the old one, and says in events when it comes to
 // another phase and what is next.
 func (s *run) progress(ctx context.Context) error {
@@ -24,29 +27,55 @@ func (s *run) progress(ctx context.Context) error {
 		known[s.obj.Status.Rotations[i].Path] = &s.obj.Status.Rotations[i]
 	}
 	var all []v1alpha1.RotationProgress
+	var paths []string
 	for _, path := range slices.Sorted(maps.Keys(s.have)) {
 		a := s.have[path]
-		p := begun(&a, known[path], s.Now())
-		if p == nil {
-			continue
+		if p := begun(&a, known[path], s.Now()); p != nil {
+			all = append(all, *p)
+			if waits(&s.obj.Spec) && awaits(p) {
+				paths = append(paths, path)
+			}
 		}
-		if unfinished(p) {
-			if err := s.follow(ctx, p, a.CurrentEtag); err != nil {
+	}
+	etags, err := s.etags(ctx, paths)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if p := &all[i]; unfinished(p) {
+			if err := s.follow(ctx, p, etags[p.Path]); err != nil {
 				return err
 			}
-			s.tell(known[path], p)
+			s.tell(known[p.Path], p)
 		}
-		all = append(all, *p)
 	}
 	s.show(all)
 	return nil
+}
+
+// etags are those of the newest versions; a secret that is gone has none.
+func (s *run) etags(ctx context.Context, paths []string) (map[string]string, error) {
+	etags := map[string]string{}
+	for chunk := range slices.Chunk(paths, metadataChunk) {
+		got, err := s.Secrets.BatchMetadata(ctx, vaultapi.BatchRequest{Paths: chunk})
+		if err != nil {
+			return nil, s.explain(err, "look at the newest versions")
+		}
+		for path, info := range got.Secrets {
+			etags[path] = info.Etag
+		}
+	}
+	return etags, nil
 }
 
 // follow looks at one rotation.
 func (s *run) follow(ctx context.Context, p *v1alpha1.RotationProgress, etag string) error {
 	waiting := waits(&s.obj.Spec)
 	var seen proof
-	if waiting && awaits(p) {
+	switch {
+	case waiting && awaits(p) && etag == "":
+		seen.undistributed = "the secret is not in the vault any more"
+	case waiting && awaits(p):
 		var err error
 		if seen, err = s.prove(ctx, p.Path, etag); err != nil {
 			return err

@@ -36,8 +36,8 @@ func (w *world) inOrder(ctx context.Context) {
 func (w *world) objects(ctx context.Context) []statusObject {
 	w.T.Helper()
 	var out []statusObject
-	secrets, policies := &v1alpha1.VaultSecretList{}, &v1alpha1.VaultPolicyList{}
-	for _, l := range []kube.ObjectList{secrets, policies} {
+	secrets, policies, rotations := &v1alpha1.VaultSecretList{}, &v1alpha1.VaultPolicyList{}, &v1alpha1.RotationScheduleList{}
+	for _, l := range []kube.ObjectList{secrets, policies, rotations} {
 		if err := w.kube.List(ctx, l); err != nil && !apierrors.IsNotFound(err) {
 			w.Fatal(err)
 		}
@@ -47,6 +47,9 @@ func (w *world) objects(ctx context.Context) []statusObject {
 	}
 	for i := range policies.Items {
 		out = append(out, &policies.Items[i])
+	}
+	for i := range rotations.Items {
+		out = append(out, &rotations.Items[i])
 	}
 	return out
 }
