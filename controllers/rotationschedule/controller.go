@@ -58,7 +58,7 @@ type Reconciler struct {
 	// Secrets tells etags, as the operator.
 	Secrets metadata
 	Readers readers
-	Guard    guard
+	Guard   guard
 	// Cluster is this cluster's name in the vault: the owner of what is made here.
 	Cluster string
 	Now     func() time.Time
