@@ -25,11 +25,11 @@ const (
 
 // harmless are the inputs that name nothing that another tenant could own. An input that is neither here nor in
 // foreign fails the test: say what it is.
-var harmless = strings.Fields(`action allowed_paths[] audience cluster context.mfa_verified context.namespace context.source_ip
+var harmless = strings.Fields(`action active allowed_paths[] audience cluster context.mfa_verified context.namespace context.source_ip
 	context.timestamp data delivery.buffer_size delivery.type description events[] expand_wildcards expires_at
-	expiring_within force from grant_type identity identity_type include_inactive include_metadata is_active life limit max_events
+	expiring_within fields[].config fields[].generator fields[].name force from grant_type identity identity_type include_inactive include_metadata is_active life limit max_events
 	metadata name options.cas_version options.expires_in options.fail_fast options.include_metadata options.max_versions
-	options.version owner permanent permission requested_role role rules[].conditions.ip_ranges[]
+	options.version owner permanent permission policy_type requested_role role rules[].conditions.ip_ranges[]
 	rules[].conditions.require_mfa rules[].conditions.time_window.days[] rules[].conditions.time_window.end
 	rules[].conditions.time_window.start rules[].conditions.time_window.timezone rules[].path_pattern
 	rules[].permissions[] scope scopes[] secret_type service_account source_ip subject_token subject_token_type success timeout to version view`)
@@ -46,6 +46,10 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 		switch {
 		case strings.HasPrefix(o.Path, "/v1/policies/"):
 			return []swap{{own.Policy, other.Policy, "policy_not_found"}, {own.Policy, other.Name + "-read", "policy_not_found"}}
+		case strings.HasPrefix(o.Path, "/v1/secret-policies/"):
+			return []swap{
+				{own.SecretPolicy, other.SecretPolicy, "secret_policy_not_found"}, {own.SecretPolicy, other.Name + "-recipe", "secret_policy_not_found"},
+			}
 		case strings.HasPrefix(o.Path, "/v1/subscriptions/"):
 			return []swap{{own.Subscription, other.Subscription, "subscription_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/auth/trust-rules/"):
@@ -58,10 +62,16 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 	case "cursor":
 		return []swap{
 			{own.ListCursor, other.ListCursor, "invalid_cursor"}, {own.PolicyCursor, other.PolicyCursor, "invalid_cursor"},
-			{own.TrustCursor, other.TrustCursor, "invalid_cursor"},
+			{own.TrustCursor, other.TrustCursor, "invalid_cursor"}, {own.SecretPolicyCursor, other.SecretPolicyCursor, "invalid_cursor"},
 			{own.AuditCursor, other.AuditCursor, "invalid_cursor"}, {own.SubscriptionCur, other.SubscriptionCur, ""},
 			{"/" + own.Secret, "/" + own.Secret + "?cursor=" + other.AuditCursor, "invalid_cursor"},
 			{"user:dev?limit=1", "user:dev?limit=1&cursor=" + other.AuditCursor, "invalid_cursor"},
+		}
+	case "generate_from":
+		data := `"data":{"password":"` + own.Value + `"}`
+		return []swap{
+			{data, `"generate_from":"` + other.SecretPolicy + `"`, "secret_policy_not_found"},
+			{data, `"generate_from":"` + other.Name + `-recipe"`, "secret_policy_not_found"},
 		}
 	case "event_ids[]", "since_event_id":
 		return []swap{{own.Event, other.Event, ""}}

@@ -3,6 +3,7 @@ package vault
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -29,6 +30,9 @@ type World struct {
 	TrustRule       string // id, of ServiceAccount app in namespace <Name> of cluster edge
 	TrustCursor     string // with limit=1
 
+	SecretPolicy       string // id
+	SecretPolicyCursor string // with limit=1
+
 	by       Caller
 	workload func() string // a fresh token of a workload
 }
@@ -49,6 +53,7 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.secrets()
 	w.policies()
 	w.trust()
+	w.recipes()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -135,7 +140,9 @@ func (w *World) events() {
 // Call is the request that an operation is about, with everything in it that the operation takes.
 func (w *World) Call(o Operation) Request {
 	w.by.TB.Helper()
-	r, ok := w.calls()[o.ID]
+	calls := w.calls()
+	maps.Copy(calls, w.recipeCalls())
+	r, ok := calls[o.ID]
 	if !ok {
 		w.by.TB.Fatalf("operation %s (%s %s) is new: say here how to call it", o.ID, o.Method, o.Path)
 	}
@@ -228,6 +235,7 @@ func (w *World) View() string {
 		"/v1/policies/" + w.Policy, "/v1/policies/" + w.Spare, "/v1/policies/" + w.Policy + "/bindings",
 		"/v1/subscriptions/" + w.Subscription, "/v1/subscriptions/" + w.Subscription + "/poll?timeout=0",
 		"/v1/auth/trust-rules/" + w.TrustRule, "/v1/auth/trust-rules/" + w.Name + "-spare",
+		"/v1/secret-policies/" + w.SecretPolicy, "/v1/secret-policies/" + w.Name + "-spare",
 	} {
 		a := w.by.Do(Request{Path: path})
 		if a.Status != http.StatusOK && a.Status != http.StatusNotFound {
