@@ -38,6 +38,9 @@ func TestCommitFailsAtEachStep(t *testing.T) {
 		steps += f.operations(at("PUT"), func(w *vault.World) vault.Request {
 			return vault.Request{Path: "/v1/secrets/" + w.Name + "/first", Body: object{"data": object{"password": canary}}}
 		})
+		steps += f.operations(at("PUT"), func(w *vault.World) vault.Request {
+			return vault.Request{Path: "/v1/secrets/" + w.Secret, Body: object{"generate_from": w.SecretPolicy}}
+		})
 		steps += f.operations(at("DELETE"), func(w *vault.World) vault.Request { return vault.Request{Path: "/v1/secrets/" + w.Secret} })
 		if want := 70; steps < want {
 			t.Errorf("%d steps were found, want at least %d: is every transaction seen?", steps, want)
