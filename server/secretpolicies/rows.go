@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	columns = `SELECT id, name, description, policy_type, is_active, fields, created_at, updated_at, uid, key_version, wrapped, sealed
-	FROM secret_policies `
-	findQuery   = columns + `WHERE tenant = $1 AND (id = $2 OR name = $2)`
-	listQuery   = columns + `WHERE tenant = $1 AND name > $2 AND ($3 < 0 OR is_active = $3) ORDER BY name LIMIT $4`
+	shownColumns  = `id, name, description, policy_type, is_active, fields, created_at, updated_at`
+	sealedColumns = `uid, key_version, wrapped, sealed`
+	findQuery     = `SELECT ` + shownColumns + `, ` + sealedColumns + ` FROM secret_policies WHERE tenant = $1 AND (id = $2 OR name = $2)`
+	// A page of lists leaves the sealed recipes where they are: each may have two megabytes.
+	listQuery = `SELECT ` + shownColumns + `, '', 0, NULL, NULL FROM secret_policies
+	WHERE tenant = $1 AND name > $2 AND ($3 < 0 OR is_active = $3) ORDER BY name LIMIT $4`
 	insertQuery = `INSERT INTO secret_policies
 	(tenant, id, name, description, policy_type, is_active, fields, uid, key_version, wrapped, sealed, created_at, updated_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
