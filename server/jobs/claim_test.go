@@ -74,7 +74,7 @@ func TestWhoOutlivesItsLeaseLoses(t *testing.T) {
 		q := w.queue(w.db, func(q *jobs.Queue) jobs.Kind {
 			return jobs.Kind{Name: "k", Lease: time.Minute, Workers: 1, Run: func(ctx context.Context, j jobs.Job) error {
 				slow <- j
-				<-resume
+				halt(ctx, resume)
 				err := record(ctx, w.db, q, j, time.Time{})
 				lost <- err
 				return err
@@ -121,7 +121,7 @@ func TestScheduleAndCancelFence(t *testing.T) {
 				q := w.queue(w.db, func(q *jobs.Queue) jobs.Kind {
 					return jobs.Kind{Name: "k", Lease: time.Minute, Workers: 1, Run: func(ctx context.Context, j jobs.Job) error {
 						started <- struct{}{}
-						<-resume
+						halt(ctx, resume)
 						err := record(ctx, w.db, q, j, time.Time{})
 						ended <- err
 						return err

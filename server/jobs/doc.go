@@ -4,7 +4,8 @@
 // Schedule in the transaction that makes it necessary, so that neither exists without the other. Every replica
 // runs the queue. A claim is one short UPDATE that moves the row's time behind the lease and gives it a new
 // fence; no lock is held while the work is done, and a row that is claimed costs no more than one that is not
-// due. A claim that ends with its process comes due again when its lease is over.
+// due. A claim that ends with its process comes due again when its lease is over; on
+// SQLite, where there is no other process, when the next one starts.
 //
 // What a job does to the database happens exactly once: the worker calls Finish in the transaction of the
 // effect, and Finish refuses with ErrLost, which undoes all of it, where the claim is no longer the worker's,

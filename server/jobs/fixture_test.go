@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -154,13 +153,16 @@ func (w *world) count() (n int) {
 	return n
 }
 
+// patience is for a loaded machine.
+const patience = time.Minute
+
 // got waits for one value.
 func got[T any](w *world, c <-chan T) T {
 	w.Helper()
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		w.Fatal("nothing came")
 		panic("unreachable")
 	}
@@ -169,12 +171,15 @@ func got[T any](w *world, c <-chan T) T {
 // until looks again and again, as only what others commit can change the answer.
 func (w *world) until(ok func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	tick, limit := time.NewTicker(5*time.Millisecond), time.NewTimer(patience)
+	defer tick.Stop()
+	defer limit.Stop()
 	for !ok() {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-limit.C:
 			w.Fatal("it did not come to that")
 		}
-		runtime.Gosched()
 	}
 }
 
@@ -191,4 +196,27 @@ func pair(t *testing.T) *replicas {
 	db := storetest.Open(t, o)
 	o.DirectURL = ""
 	return &replicas{world: &world{T: t, db: db, clock: newClock()}, deaf: storetest.Open(t, o)}
+}
+
+// exchange tells the test of a run and gives the test's answer, unless the queue ends first.
+func exchange[T any](ctx context.Context, told chan<- T, v T, answer <-chan error) error {
+	select {
+	case told <- v:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// halt waits until the test lets a run go on, or the queue ends.
+func halt(ctx context.Context, resume <-chan struct{}) {
+	select {
+	case <-resume:
+	case <-ctx.Done():
+	}
 }

@@ -65,7 +65,7 @@ func (l *loop) turn(ctx context.Context) (time.Duration, error) {
 		return pollEvery, err
 	}
 	if now.Before(l.seen.Add(-back)) || l.seen.IsZero() {
-		if err := l.pull(ctx, l.kind, now); err != nil {
+		if err := l.pull(ctx, l.kind, now, l.horizon(now)); err != nil {
 			return pollEvery, err
 		}
 	}
@@ -82,6 +82,15 @@ func (l *loop) turn(ctx context.Context) (time.Duration, error) {
 		return min(first.Sub(now), pollEvery), nil
 	}
 	return l.start(ctx, now)
+}
+
+// horizon is the time beyond which no claim, no pause and no repetition can lie that began by now.
+func (l *loop) horizon(now time.Time) time.Time {
+	now = now.Add(l.kind.Every)
+	if l.seen.IsZero() && l.db.Exclusive() {
+		return now // who claimed was an earlier process, and it has ended
+	}
+	return now.Add(l.kind.Lease + longestPause)
 }
 
 // settle counts the workers that have ended.

@@ -119,12 +119,12 @@ func (q *Queue) repeat(ctx context.Context, j Job, at time.Time) error {
 	})
 }
 
-// pull brings back what a clock that has since jumped back moved into a false future, and makes the one job of a
-// kind with Every.
-func (q *Queue) pull(ctx context.Context, k Kind, now time.Time) error {
-	query, horizon := pullJobs, now.Add(k.Lease+longestPause)
+// pull makes due what claims and failures moved beyond a horizon, because a clock was wrong or a process ended, and
+// makes the one job of a kind with Every.
+func (q *Queue) pull(ctx context.Context, k Kind, now, horizon time.Time) error {
+	query := pullJobs
 	if k.Every != 0 {
-		query, horizon = pullSingle, horizon.Add(k.Every)
+		query = pullSingle
 	}
 	return q.db.Update(ctx, func(tx *store.Tx) error {
 		if k.Every != 0 {

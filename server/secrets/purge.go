@@ -15,7 +15,7 @@ const (
 )
 
 const (
-	jobLease   = time.Minute
+	jobLease   = 20 * time.Second // of one transaction; what a killed replica had claimed waits so long
 	jobWorkers = 8
 )
 
