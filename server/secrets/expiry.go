@@ -43,12 +43,15 @@ func (s *Service) announceExpiry(ctx context.Context, j jobs.Job) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		if h == nil || h.deleted != nil || h.notice == nil { // whoever made it so has cancelled the job
-			return struct{}{}, jobs.ErrLost
+		if h == nil || h.deleted != nil || h.notice == nil {
+			return struct{}{}, &notDueError{}
+		}
+		if at := timeOf(h.notice); at.After(later(c.Now(), j.Due)) {
+			return struct{}{}, &notDueError{at}
 		}
 		return struct{}{}, s.announce(c, j, *h)
 	})
-	return err
+	return s.settled(ctx, j, err)
 }
 
 func (s *Service) announce(c *guard.Call, j jobs.Job, h head) error {
@@ -56,11 +59,7 @@ func (s *Service) announce(c *guard.Call, j jobs.Job, h head) error {
 	if err != nil {
 		return err
 	}
-	// Where the claim goes by the database's clock, ours may be behind it.
-	now := c.Now()
-	if j.Due.After(now) {
-		now = j.Due
-	}
+	now := later(c.Now(), j.Due)
 	n, next := passed(all, time.UnixMicro(*h.notice), now)
 	if err := updateNotice(c.Tx, j.Tenant, h.path, next); err != nil {
 		return err

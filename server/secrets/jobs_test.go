@@ -147,6 +147,42 @@ func TestLostClaimsChangeNothing(t *testing.T) {
 	})
 }
 
+// Jobs that do not fit their secrets, because somebody repaired rows by hand, are brought in line and do nothing.
+func TestJobsOutOfLine(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db, func(d *secrets.Deps) { d.Retention = day })
+		in := value(`{}`)
+		in.Options.ExpiresIn = "20d"
+		w.mustWrite(t, "expires", in)
+		w.mustWrite(t, "deleted", value(`{}`))
+		w.mustDelete(t, "deleted", false)
+		w.mustWrite(t, "lives", value(`{}`))
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			now := w.clock.now()
+			return errors.Join(
+				w.jobs.Schedule(tx, "secret.purge", root.Tenant, "deleted", now), w.jobs.Schedule(tx, "secret.expiry", root.Tenant, "expires", now),
+				w.jobs.Schedule(tx, "secret.purge", root.Tenant, "lives", now), w.jobs.Schedule(tx, "secret.expiry", root.Tenant, "lives", now),
+				w.jobs.Schedule(tx, "secret.purge", root.Tenant, "nothing", now), w.jobs.Schedule(tx, "secret.expiry", root.Tenant, "nothing", now),
+			)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, events := w.trail.count(), len(w.events(t))
+		w.work(t)
+		if w.trail.count() != entries || len(w.events(t)) != events {
+			t.Errorf("%d entries and %d events", w.trail.count()-entries, len(w.events(t))-events)
+		}
+		var left []string
+		for _, j := range w.queued(t, "") {
+			left = append(left, fmt.Sprintf("%s %s %s", j.Kind, j.Key, j.Due.Sub(w.clock.now())))
+		}
+		if diff := cmp.Diff([]string{"secret.purge deleted 24h0m0s", "secret.expiry expires 312h0m0s"}, left); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func (w *world) mustLose(tb testing.TB, j jobs.Job) {
 	tb.Helper()
 	for _, k := range w.Jobs() {

@@ -2,10 +2,12 @@ package secrets
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/jobs"
+	"github.com/scailabs/scaivault/server/store"
 )
 
 // Kinds of jobs of this package; their key is the secret's path. Migrations name them too.
@@ -39,8 +41,11 @@ func (s *Service) purge(ctx context.Context, j jobs.Job) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		if h == nil || h.purge == nil || time.UnixMicro(*h.purge).After(j.Due) { // whoever made it so has moved the job
-			return struct{}{}, jobs.ErrLost
+		if h == nil || h.purge == nil {
+			return struct{}{}, &notDueError{}
+		}
+		if at := timeOf(h.purge); at.After(later(c.Now(), j.Due)) {
+			return struct{}{}, &notDueError{at}
 		}
 		if err := s.jobs.Finish(c.Tx, j, time.Time{}); err != nil {
 			return struct{}{}, err
@@ -48,5 +53,31 @@ func (s *Service) purge(ctx context.Context, j jobs.Job) error {
 		_, err = s.removeForGood(c, *h)
 		return struct{}{}, err
 	})
-	return err
+	return s.settled(ctx, j, err)
+}
+
+// later is the time of a job: where the claim goes by the database's clock, ours may be behind it.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// notDueError says that a job is for another time than its secret.
+type notDueError struct{ next time.Time }
+
+func (*notDueError) Error() string { return "the secret has nothing that is due" }
+
+// Moot tells the guard that there was nothing to do, so that there is nothing to record.
+func (*notDueError) Moot() bool { return true }
+
+// settled brings a job in line with a secret that had nothing due; next of the error is zero where it never has.
+// Whoever changes the secret changes the job with it, so that this is for rows that somebody repaired by hand.
+func (s *Service) settled(ctx context.Context, j jobs.Job, err error) error {
+	var not *notDueError
+	if !errors.As(err, &not) {
+		return err
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error { return s.jobs.Finish(tx, j, not.next) })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,11 +72,11 @@ type expiries struct {
 	servers []*vault.Server
 	next    atomic.Int64
 	mu      sync.Mutex
-	acked   []string // paths of which every call was acknowledged
+	acked   map[string]bool // paths of which every call was acknowledged
 }
 
 func newExpiries(t *testing.T, c server.Config, servers ...*vault.Server) *expiries {
-	return &expiries{t: t, db: vault.OpenDatabase(t, c), servers: servers}
+	return &expiries{t: t, db: vault.OpenDatabase(t, c), servers: servers, acked: map[string]bool{}}
 }
 
 // run writes until the returned function is called; calls to a server that was killed fail.
@@ -118,7 +117,7 @@ func (e *expiries) one(ctx context.Context, c *client.Client, n int64) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.acked = append(e.acked, path)
+	e.acked[path] = true
 	return nil
 }
 
@@ -170,7 +169,7 @@ func (e *expiries) acknowledged(stay map[string]bool) {
 	if len(e.acked) < 100 {
 		e.t.Errorf("only %d paths were acknowledged", len(e.acked))
 	}
-	for _, path := range e.acked {
+	for path := range e.acked {
 		if stay[path] == strings.HasPrefix(path, "gone/") {
 			e.t.Errorf("%s: there %v", path, stay[path])
 		}
@@ -181,7 +180,7 @@ func (e *expiries) acknowledged(stay map[string]bool) {
 func (e *expiries) once(n int64, stay map[string]bool, said map[string]int) {
 	e.t.Helper()
 	soon, over, gone := fmt.Sprintf("soon/s%d", n), fmt.Sprintf("over/s%d", n), fmt.Sprintf("gone/s%d", n)
-	written := slices.Contains(e.acked, gone)
+	written := e.acked[gone]
 	for notice, want := range map[string]bool{
 		"secret.expiring " + soon: stay[soon], "secret.expired " + soon: false,
 		"secret.expiring " + over: false, "secret.expired " + over: stay[over],
