@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -104,6 +105,26 @@ func (q *Queue) Run(ctx context.Context) error {
 func (q *Queue) Schedule(tx *store.Tx, kind, tenant, key string, at time.Time) error {
 	if _, err := tx.Exec(upsertJob, kind, tenant, key, at.UnixMicro(), newFence()); err != nil {
 		return fmt.Errorf("schedule %s of %s: %w", kind, key, err)
+	}
+	return q.wake(tx, kind, at)
+}
+
+// ScheduleAll is Schedule for many keys of a tenant, which must differ, in one statement.
+func (q *Queue) ScheduleAll(tx *store.Tx, kind, tenant string, keys []string, at time.Time) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var rows strings.Builder
+	args := []any{kind, tenant, at.UnixMicro()}
+	for _, key := range keys {
+		if len(args) > 3 {
+			rows.WriteString(", ")
+		}
+		args = append(args, key, newFence())
+		fmt.Fprintf(&rows, "($1, $2, $%d, $3, $3, $%d, 0)", len(args)-1, len(args))
+	}
+	if _, err := tx.Exec(insertJobs+rows.String()+moveJobs, args...); err != nil {
+		return fmt.Errorf("schedule %d of %s: %w", len(keys), kind, err)
 	}
 	return q.wake(tx, kind, at)
 }

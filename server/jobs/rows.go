@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	upsertJob = `INSERT INTO jobs (kind, tenant, key, due_at, scheduled_at, attempt, failures) VALUES ($1, $2, $3, $4, $4, $5, 0)
+	insertJobs = `INSERT INTO jobs (kind, tenant, key, due_at, scheduled_at, attempt, failures) VALUES `
+	moveJobs   = `
 ON CONFLICT (kind, tenant, key) DO UPDATE SET due_at = excluded.due_at, scheduled_at = excluded.scheduled_at, attempt = excluded.attempt, failures = 0`
+	upsertJob = insertJobs + `($1, $2, $3, $4, $4, $5, 0)` + moveJobs
 	insertJob = `INSERT INTO jobs (kind, tenant, key, due_at, scheduled_at, attempt, failures) VALUES ($1, $2, $3, $4, $4, $5, 0)
 ON CONFLICT (kind, tenant, key) DO NOTHING`
 	deleteJob = `DELETE FROM jobs WHERE kind = $1 AND tenant = $2 AND key = $3`

@@ -115,11 +115,11 @@ func (s *Service) drain(ctx context.Context, r ref, due time.Time) error {
 		if !w.enabled {
 			return s.DB.Update(ctx, func(tx *store.Tx) error { return s.Queue.Cancel(tx, kindDelivery, r.tenant, r.id) })
 		}
-		sent, err := s.round(ctx, w, due)
+		more, err := s.round(ctx, w, due)
 		if err != nil {
 			return err
 		}
-		if sent {
+		if more {
 			continue
 		}
 		if again, err := s.settle(ctx, r, due); err != nil || !again {
@@ -129,8 +129,8 @@ func (s *Service) drain(ctx context.Context, r ref, due time.Time) error {
 	return ctx.Err()
 }
 
-// round tries some deliveries that are due; sent is false if there was none.
-func (s *Service) round(ctx context.Context, w webhook, due time.Time) (sent bool, err error) {
+// round tries some deliveries that are due; more says that there may be others.
+func (s *Service) round(ctx context.Context, w webhook, due time.Time) (more bool, err error) {
 	size := width
 	if w.troubled {
 		size = 1
@@ -152,7 +152,7 @@ func (s *Service) round(ctx context.Context, w webhook, due time.Time) (sent boo
 		})
 	}
 	attempts.Wait()
-	return true, errors.Join(errs...)
+	return len(batch) == size, errors.Join(errs...)
 }
 
 // delivery is one that was claimed.

@@ -192,7 +192,7 @@ func (s *Service) testDelivery(ctx context.Context, c *guard.Call, w webhook) (d
 	if err != nil {
 		return delivery{}, err
 	}
-	d := delivery{id: events.NewID(deliveryPrefix, c.Now()), eventID: e.ID, eventType: e.Type, body: string(body)}
+	d := delivery{id: events.NewID(deliveryPrefix, c.Now()), eventID: e.ID, eventType: e.Type, body: body}
 	return d, s.DB.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(insertTest, w.tenant, d.id, w.id, d.eventID, d.eventType, pending, c.Now().UnixMicro())
 		return err

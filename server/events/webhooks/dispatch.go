@@ -2,16 +2,9 @@ package webhooks
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/scailabs/scaivault/pkg/vaultapi"
-	"github.com/scailabs/scaivault/server/events"
-	"github.com/scailabs/scaivault/server/fault"
-	"github.com/scailabs/scaivault/server/store"
 )
 
 const (
@@ -19,12 +12,10 @@ const (
 	lookEvery = time.Second
 	// breath lets a busy tenant's events gather, so that one transaction serves many.
 	breath = 5 * time.Millisecond
+	// busyPause comes before another look while another replica dispatches.
+	busyPause = 20 * time.Millisecond
 
-	runEvents     = 200
-	maxDeliveries = 2000 // of one transaction
-
-	insertDelivery = `INSERT INTO deliveries (tenant, id, webhook_id, event_id, event_type, path, body, status, created_at, due_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant, webhook_id, event_id) DO NOTHING`
+	runEvents = 200
 )
 
 // Run turns events into deliveries, and keeps the depth of the queue as a metric, until ctx ends. Every replica runs
@@ -100,19 +91,17 @@ func (s *Service) follow(ctx context.Context, tenant string) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		grown := watch.Grown() // taken before looking, so that nothing is missed between
-		more, err := s.turn(ctx, tenant)
+		pause, err := s.turn(ctx, tenant)
 		if err != nil && ctx.Err() == nil {
 			s.Log.WarnContext(ctx, "events wait to be delivered", "tenant", tenant, "error", err)
+			pause = lookEvery
 		}
-		if more && err == nil {
-			continue
-		}
-		timer.Reset(lookEvery)
+		timer.Reset(pause)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-grown:
-			timer.Reset(breath)
+			timer.Reset(min(pause, breath))
 			select {
 			case <-ctx.Done():
 			case <-timer.C:
@@ -121,22 +110,15 @@ func (s *Service) follow(ctx context.Context, tenant string) {
 	}
 }
 
-// plan is what one webhook gets of a run of events.
-type plan struct {
-	webhook
-	to, gone int64 // its cursor after the run; events that retention took before their turn
-	entries  []events.Entry
-}
-
-// turn looks at one run of the log, for all webhooks of the tenant that are behind. It tells whether there is more.
-func (s *Service) turn(ctx context.Context, tenant string) (more bool, err error) {
+// turn looks at one run of the log, for all webhooks of the tenant that are behind. It tells when to look again.
+func (s *Service) turn(ctx context.Context, tenant string) (time.Duration, error) {
 	end, err := s.Events.End(ctx, tenant)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	behind, err := scanWebhooks(s.DB.Query(ctx, selectBehind, tenant, end))
 	if err != nil || len(behind) == 0 {
-		return false, err
+		return lookEvery, err
 	}
 	from := behind[0].position
 	for _, w := range behind {
@@ -144,166 +126,18 @@ func (s *Service) turn(ctx context.Context, tenant string) (more bool, err error
 	}
 	run, err := s.Events.After(ctx, tenant, from, runEvents)
 	if err != nil || len(run) == 0 {
-		return false, err
+		return lookEvery, err
 	}
 	plans, err := s.plans(ctx, behind, run)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	return run[len(run)-1].Position < end, s.carryOut(ctx, tenant, plans)
-}
-
-func (s *Service) plans(ctx context.Context, behind []webhook, run []events.Entry) ([]plan, error) {
-	first, last := run[0].Position, run[len(run)-1].Position
-	known := labels{secrets: s.Secrets, of: map[string]*Labels{}}
-	var plans []plan
-	for _, w := range behind {
-		if w.position >= last {
-			continue
-		}
-		p := plan{webhook: w, to: last, gone: max(first-1-w.position, 0)}
-		gets, err := s.chooser(ctx, w, known)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range run {
-			if e.Position <= w.position {
-				continue
-			}
-			yes, err := gets(e)
-			if err != nil {
-				return nil, err
-			}
-			if yes {
-				p.entries = append(p.entries, e)
-			}
-		}
-		plans = append(plans, p)
+	mine, err := s.carryOut(ctx, tenant, plans)
+	switch {
+	case !mine:
+		return busyPause, err
+	case run[len(run)-1].Position < end:
+		return 0, err
 	}
-	return plans, nil
-}
-
-// chooser tells which events a webhook gets.
-func (s *Service) chooser(ctx context.Context, w webhook, known labels) (func(events.Entry) (bool, error), error) {
-	if !w.subscription {
-		return func(e events.Entry) (bool, error) {
-			wanted, needLabels := w.wants(e)
-			if !wanted || !needLabels {
-				return wanted, nil
-			}
-			l, err := known.get(ctx, w.tenant, e.Path)
-			return l == nil || w.fits(*l), err
-		}, nil
-	}
-	passes, err := s.Subscriptions.Judge(ctx, w.tenant, w.id)
-	if fault.Is(err, fault.CodeSubscriptionNotFound) {
-		return func(events.Entry) (bool, error) { return false, nil }, nil // deleted meanwhile
-	}
-	return func(e events.Entry) (bool, error) { return passes(e), nil }, err
-}
-
-// labels remembers the labels of a run's secrets.
-type labels struct {
-	secrets Secrets
-	of      map[string]*Labels
-}
-
-// get returns nil for a secret that no longer exists: what is not known narrows nothing. Events without a path have
-// no labels.
-func (l labels) get(ctx context.Context, tenant, path string) (*Labels, error) {
-	if path == "" {
-		return &Labels{}, nil
-	}
-	if known, ok := l.of[path]; ok {
-		return known, nil
-	}
-	secretType, tags, found, err := l.secrets.Labels(ctx, tenant, path)
-	if err != nil {
-		return nil, err
-	}
-	l.of[path] = nil
-	if found {
-		l.of[path] = &Labels{SecretType: secretType, Tags: tags}
-	}
-	return l.of[path], nil
-}
-
-// carryOut makes the deliveries, some webhooks at a time, so that no transaction grows without bound.
-func (s *Service) carryOut(ctx context.Context, tenant string, plans []plan) error {
-	partner, err := s.partner(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	for len(plans) > 0 {
-		n, deliveries := 0, 0
-		for n < len(plans) && (n == 0 || deliveries+len(plans[n].entries) <= maxDeliveries) {
-			deliveries += len(plans[n].entries)
-			n++
-		}
-		some := plans[:n]
-		err := s.DB.Update(ctx, func(tx *store.Tx) error {
-			var errs []error
-			for _, p := range some {
-				errs = append(errs, s.deliverAll(tx, p, partner))
-			}
-			return errors.Join(errs...)
-		})
-		if err != nil {
-			return fmt.Errorf("make deliveries: %w", err)
-		}
-		plans = plans[n:]
-	}
-	return nil
-}
-
-// deliverAll moves the cursor of one webhook and makes its deliveries, unless another replica did so, or the webhook
-// was changed, since it was read.
-func (s *Service) deliverAll(tx *store.Tx, p plan, partner string) error {
-	now := tx.Now().UnixMicro()
-	moved, err := tx.Exec(moveCursor, p.tenant, p.id, p.position, p.to, p.revision, p.gone, now)
-	if err != nil {
-		return err
-	}
-	if n, err := moved.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	if p.gone > 0 {
-		tx.AfterCommit(func() { s.tellLost(p) })
-	}
-	for _, e := range p.entries {
-		body, err := envelope(p.tenant, partner, e)
-		if err != nil {
-			return err
-		}
-		id := events.NewID(deliveryPrefix, tx.Now())
-		if _, err := tx.Exec(insertDelivery, p.tenant, id, p.id, e.ID, e.Type, e.Path, string(body), pending, now, now); err != nil {
-			return fmt.Errorf("insert delivery: %w", err)
-		}
-	}
-	if len(p.entries) == 0 {
-		return nil
-	}
-	return s.Queue.Schedule(tx, kindDelivery, p.tenant, p.id, tx.Now())
-}
-
-func (s *Service) tellLost(p plan) {
-	s.metrics.lost.Add(float64(p.gone))
-	s.Log.Error("events were too old to be delivered: the webhook's cursor stood still for longer than the log is kept",
-		"tenant", p.tenant, "webhook", p.id, "events", p.gone)
-}
-
-func (s *Service) partner(ctx context.Context, tenant string) (string, error) {
-	var partner string
-	if err := s.DB.QueryRow(ctx, `SELECT partner_id FROM tenants WHERE id = $1`, tenant).Scan(&partner); err != nil {
-		return "", fmt.Errorf("partner of %s: %w", tenant, err)
-	}
-	return partner, nil
-}
-
-// envelope is an event as it is sent (contract section 12.3).
-func envelope(tenant, partner string, e events.Entry) ([]byte, error) {
-	return json.Marshal(vaultapi.Event{
-		EventID: e.ID, EventType: e.Type, Timestamp: vaultapi.MicroTime{Time: e.At}, TenantID: tenant, PartnerID: partner,
-		IdentityID: e.IdentityID, Path: e.Path, Data: e.Data, RequestID: e.RequestID,
-	})
+	return lookEvery, err
 }

@@ -28,9 +28,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`
 troubled = $10, updated_at = $11, revision = revision + 1 WHERE tenant = $1 AND id = $2`
 	deleteWebhook = `DELETE FROM webhooks WHERE tenant = $1 AND id = $2`
 
-	// moveCursor takes the turn of one webhook: of several dispatchers one finds the row as it was read.
-	moveCursor = `UPDATE webhooks SET position = $4, lost = lost + $6, lost_at = CASE WHEN $6 > 0 THEN $7 ELSE lost_at END
-WHERE tenant = $1 AND id = $2 AND position = $3 AND revision = $5 AND enabled = 1`
+	// moveCursors takes the turn of webhooks that stand at the same position: of several dispatchers one finds a row as
+	// it was read. The pairs of id and revision follow.
+	moveCursors = `UPDATE webhooks SET position = $3, lost = lost + $4, lost_at = CASE WHEN $4 > 0 THEN $5 ELSE lost_at END
+WHERE tenant = $1 AND position = $2 AND enabled = 1 AND (id, revision) IN (VALUES %s) RETURNING id`
 )
 
 type scanner interface{ Scan(dest ...any) error }

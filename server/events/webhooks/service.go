@@ -192,12 +192,6 @@ func (s *Service) find(ctx context.Context, tenant, id string) (webhook, error) 
 	return scanWebhook(s.DB.QueryRow(ctx, selectOne, tenant, id))
 }
 
-// Resolve returns the id of a webhook that is named by id or name. Errors: webhook_not_found.
-func (s *Service) Resolve(ctx context.Context, tenant, id string) (string, error) {
-	w, err := s.find(ctx, tenant, id)
-	return w.id, err
-}
-
 // List returns a page of the tenant's webhooks by id. Errors: invalid_cursor, validation_error.
 func (s *Service) List(ctx context.Context, who guard.Caller, limit int, cursor string) (vaultapi.WebhookList, error) {
 	return guard.Do(ctx, s.Guard, who, guard.Access{Action: ActionList, Scope: Scope}, func(c *guard.Call) (vaultapi.WebhookList, error) {
