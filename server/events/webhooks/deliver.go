@@ -26,8 +26,8 @@ const (
 	// width is how many deliveries to one webhook are tried at once; one that is in trouble gets them singly.
 	width = 4
 
-	runLease     = time.Minute
-	attemptLease = 30 * time.Second
+	runLease     = 20 * time.Second
+	attemptLease = 20 * time.Second // longer than an attempt and its record
 
 	// Retention is how long deliveries that are over can be read.
 	Retention  = 7 * 24 * time.Hour
