@@ -188,6 +188,16 @@ func TestPublicMetrics(t *testing.T) {
 	}
 }
 
+// Receivers of webhooks that are not public are allowed by name only.
+func TestWebhookAllowPrivate(t *testing.T) {
+	for _, allowed := range []bool{true, false} {
+		got := mustRender(t, "ns", values{"server": values{"webhookAllowPrivate": allowed}})
+		if args := container(got["StatefulSet/scaivault-server"])["args"].([]any); slices.Contains(args, any("--webhook-allow-private")) != allowed {
+			t.Errorf("allowed %v: args %v", allowed, args)
+		}
+	}
+}
+
 // What is misspelt, of another type or contradicts itself is refused before anything is applied.
 func TestSchemaRefuses(t *testing.T) {
 	for name, set := range map[string]values{

@@ -29,7 +29,7 @@ func (g *Guard) glimpse(a Access, c *Call, err error) {
 	case err == nil && a.Permission == policy.Read && a.Class == policy.ClassSecrets && g.Glimpses.Wants(c.Who.Tenant, eventAccessed):
 		g.tell(eventAccessed, a, c, accessedData{Version: c.noted("version"), Identity: c.Who.ID})
 	case err != nil && refusedByPolicy(err) && g.Glimpses.Wants(c.Who.Tenant, eventViolation):
-		g.tell(eventViolation, a, c, violationData{Permission: string(a.Permission), Reason: fault.Code(err), Identity: c.Who.ID})
+		g.tell(eventViolation, a, c, violationData{Permission: string(a.Permission), Reason: fault.Code(err)})
 	}
 }
 
@@ -41,7 +41,6 @@ type accessedData struct {
 type violationData struct {
 	Permission string `json:"permission"`
 	Reason     string `json:"reason"` // access_denied or the condition that failed
-	Identity   string `json:"identity"`
 }
 
 func (g *Guard) tell(event string, a Access, c *Call, data any) {

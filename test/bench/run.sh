@@ -3,7 +3,7 @@
 # same run on the same machine. BENCH_SECONDS (60) is the length of a row; BENCH_ENTRIES (1000000) the audit entries
 # that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
 # BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_OBJECTS ("2000 10000") are the sizes of
-# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|jobs|operator|pod runs one part;
+# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|jobs|webhooks|operator|pod runs one part;
 # pod needs root and what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -48,6 +48,11 @@ row() { # NAME RESULT [FLOOR]
 # One background job from its schedule to its end, with and without 100 000 that are not due.
 jobs_rows() {
   go test ./server/jobs -run '^$' -bench Turn -benchtime "${BENCH_JOBS:-2000}x"
+}
+
+# A change to its first arrival at 80 receivers, while 20 others hang.
+webhook_rows() {
+  go test ./server/events/webhooks -run '^$' -bench FirstAttempt -benchtime "${BENCH_EVENTS:-60}x"
 }
 
 server_rows() {
@@ -132,5 +137,6 @@ case "${BENCH_ROWS:-all}" in
   operator) operator_rows ;;
   pod) pod_rows ;;
   jobs) jobs_rows ;;
-  *) server_rows; jobs_rows; operator_rows; pod_rows ;;
+  webhooks) webhook_rows ;;
+  *) server_rows; jobs_rows; webhook_rows; operator_rows; pod_rows ;;
 esac
