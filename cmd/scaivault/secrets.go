@@ -17,7 +17,7 @@ import (
 func newSecretsCommand(a *app) *cobra.Command {
 	return console.Group("secrets", "Read and write secrets",
 		newReadCommand(a), newWriteCommand(a), newListCommand(a), newExpiringCommand(a), newMetadataCommand(a),
-		newTagCommand(a), newVersionsCommand(a), newConsumersCommand(a), newDeleteCommand(a), newRestoreCommand(a))
+		newTagCommand(a), newVersionsCommand(a), newSecretRotateCommand(a), newConsumersCommand(a), newDeleteCommand(a), newRestoreCommand(a))
 }
 
 // onSecret is a command about one secret.
@@ -140,9 +140,9 @@ func newVersionsCommand(a *app) *cobra.Command {
 			return err
 		}
 		return a.Show(list, func() [][]string {
-			rows := [][]string{{"VERSION", "STATUS", "CREATED", "BY"}}
+			rows := [][]string{{"VERSION", "STATUS", "CREATED", "BY", "READABLE UNTIL"}}
 			for _, v := range list.Versions {
-				rows = append(rows, []string{number(v.Version), v.Status, stamp(v.CreatedAt), v.CreatedBy})
+				rows = append(rows, []string{number(v.Version), v.Status, stamp(v.CreatedAt), v.CreatedBy, maybeStamp(v.ReadableUntil)})
 			}
 			return rows
 		})

@@ -120,11 +120,11 @@ func (r *reader) check(t Text, p *Plan) {
 	if p.Cron != nil {
 		every = p.Cron.shortest(t.From)
 	}
-	switch longest := max(every, p.Window); {
+	switch {
 	case p.Window > every:
 		r.fail("window", "of %s is longer than the time between two slots, %s", t.Window, spell(every))
 	case t.Spread == "" && p.Cron != nil:
-		p.Spread = min(defaultSpread, every, longest)
+		p.Spread = min(defaultSpread, every)
 		if p.Window != 0 {
 			p.Spread = min(p.Spread, p.Window)
 		}

@@ -182,7 +182,7 @@ type RotationHistory struct {
 // PolicyRotation is the body of POST /v1/rotation/policies/{id}/rotate, whose answer is an array of
 // RotationHistoryItem, one per path.
 type PolicyRotation struct {
-	SecretPaths []string `json:"secret_paths,omitempty"` // at most 1000; absent: all of the policy, if it has no more
+	SecretPaths []string `json:"secret_paths,omitzero"` // at most 1000; nil: all of the policy, if it has no more; empty: none
 	Reason      string   `json:"reason,omitempty"`
 }
 

@@ -157,6 +157,6 @@ func (d *dueRow) wire(now time.Time) vaultapi.RotationDue {
 	return vaultapi.RotationDue{
 		Path: d.path, RotationPolicyID: d.policyID, RotationPolicyName: d.policyName, Owner: d.owner,
 		LastRotatedAt: vaultapi.MaybeAt(d.last), NextRotationAt: vaultapi.AtMicros(next),
-		IsOverdue: until <= 0, HoursUntilDue: int64(math.Floor(until.Hours())), State: d.state, Failures: d.failures, LastError: d.failure(),
+		IsOverdue: until <= 0, HoursUntilDue: int64(until / time.Hour), State: d.state, Failures: d.failures, LastError: d.failure(),
 	}
 }

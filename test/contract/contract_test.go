@@ -17,6 +17,7 @@ func TestTrafficFitsTheDocument(t *testing.T) {
 	secretTraffic(t, r)
 	policyTraffic(t, r)
 	secretPolicyTraffic(t, r)
+	rotationTraffic(t, r)
 	subscriptionTraffic(t, r)
 	webhookTraffic(t, r)
 	auditTraffic(t, r)
