@@ -370,13 +370,24 @@ func (w *world) work() {
 	w.Fatalf("jobs are due again and again: %v", w.due())
 }
 
-// pass lets time go by, hour by hour, with jobs that run as they are due.
+// pass lets time go by, with jobs that run when they are due.
 func (w *world) pass(d time.Duration) {
 	w.Helper()
-	for ; d > 0; d -= time.Hour {
-		w.clock.add(min(d, time.Hour))
+	end := w.clock.now().Add(d)
+	for {
+		var at *int64
+		if err := w.db.QueryRow(w.Context(), `SELECT MIN(due_at) FROM jobs WHERE due_at <= $1`, end.UnixMicro()).Scan(&at); err != nil {
+			w.Fatal(err)
+		}
+		if at == nil {
+			break
+		}
+		if wait := time.UnixMicro(*at).Sub(w.clock.now()); wait > 0 {
+			w.clock.add(wait)
+		}
 		w.work()
 	}
+	w.clock.add(end.Sub(w.clock.now()))
 }
 
 // due are the jobs that could be claimed now.
