@@ -109,8 +109,7 @@ func (r *reader) cron(t Text) *Cron {
 	return &c
 }
 
-// check compares the fields with one another. The spread of a cron that gives none is an hour, or less where the
-// window or the slots are closer.
+// check compares the fields with one another.
 func (r *reader) check(t Text, p *Plan) {
 	if (t.Interval == "") == (t.Cron == "") {
 		r.fail("interval", "and cron: give exactly one of them")
@@ -120,6 +119,12 @@ func (r *reader) check(t Text, p *Plan) {
 	if p.Cron != nil {
 		every = p.Cron.shortest(t.From)
 	}
+	r.checkSpread(t, p, every)
+	r.checkGrace(t, p, every)
+}
+
+// checkSpread sets the spread of a cron that gives none: an hour, or less where the window or the slots are closer.
+func (r *reader) checkSpread(t Text, p *Plan, every time.Duration) {
 	switch {
 	case p.Window > every:
 		r.fail("window", "of %s is longer than the time between two slots, %s", t.Window, spell(every))
@@ -130,9 +135,12 @@ func (r *reader) check(t Text, p *Plan) {
 		}
 	case p.Window != 0 && p.Spread > p.Window:
 		r.fail("spread", "of %s is longer than the window, %s", t.Spread, t.Window)
-	case p.Spread >= every && p.Spread != 0:
+	case p.Spread != 0 && p.Spread >= every:
 		r.fail("spread", "of %s must be shorter than the time between two rotations, %s", t.Spread, spell(every))
 	}
+}
+
+func (r *reader) checkGrace(t Text, p *Plan, every time.Duration) {
 	if every < p.Grace {
 		r.fail("grace_period", "of %s is longer than the time between two rotations, %s: give a shorter one", spell(p.Grace), spell(every))
 	}

@@ -104,7 +104,8 @@ func TestSpreadIsEven(t *testing.T) {
 			}
 		}
 	}
-	if p.Offset("tnt_a", "app/db") == p.Offset("tnt_b", "app/db") || p.Offset("tnt_a", "app/db") != p.Offset("tnt_a", "app/db") {
+	first, again := p.Offset("tnt_a", "app/db"), p.Offset("tnt_a", "app/db")
+	if first == p.Offset("tnt_b", "app/db") || first != again {
 		t.Error("an offset belongs to a tenant's path, and stays")
 	}
 }

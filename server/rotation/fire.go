@@ -3,7 +3,6 @@ package rotation
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/scailabs/scaivault/internal/generate"
@@ -200,7 +199,7 @@ func (s *Service) failed(ctx context.Context, j jobs.Job, cause error) error {
 		}
 		h.failures++
 		h.code, h.message = problem.Code, problem.Message
-		retry := c.Now().Add(pause(h.failures, rand.Float64())).UnixMicro()
+		retry := c.Now().Add(pause(h.failures, s.jitter())).UnixMicro()
 		h.retry = &retry
 		h.timing.resume(h.assignment)
 		c.Note("failure", problem.Code)

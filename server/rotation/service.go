@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"strings"
 	"time"
 
@@ -84,8 +85,9 @@ type Deps struct {
 	Heads     Heads
 	Writer    Writer
 	Recipes   Recipes
-	Random    io.Reader // nil: crypto/rand
-	CursorKey []byte    // signs list cursors, the same on every replica; empty: the installation's id
+	Random    io.Reader      // of values; nil: crypto/rand
+	Jitter    func() float64 // of pauses after a failure, from [0, 1); nil: random
+	CursorKey []byte         // signs list cursors, the same on every replica; empty: the installation's id
 	Log       *slog.Logger
 }
 
@@ -99,15 +101,19 @@ type Service struct {
 	writer  Writer
 	recipes Recipes
 	random  io.Reader
+	jitter  func() float64
 	cursors cursor.Signer
 	log     *slog.Logger
 }
 
 // New makes the service.
 func New(d Deps) *Service {
-	s := &Service{book: d.Book, db: d.Book.db, guard: d.Guard, heads: d.Heads, writer: d.Writer, recipes: d.Recipes, random: d.Random, log: d.Log}
+	s := &Service{book: d.Book, db: d.Book.db, guard: d.Guard, heads: d.Heads, writer: d.Writer, recipes: d.Recipes, random: d.Random, jitter: d.Jitter, log: d.Log}
 	if s.random == nil {
 		s.random = rand.Reader
+	}
+	if s.jitter == nil {
+		s.jitter = mathrand.Float64
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
