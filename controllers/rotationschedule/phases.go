@@ -1,6 +1,7 @@
 package rotationschedule
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,6 +65,20 @@ func advance(p *v1alpha1.RotationProgress, waiting bool, seen proof, now time.Ti
 	case over:
 		p.Phase, p.DeadlinePassed = v1alpha1.PhaseRetired, false
 	}
+}
+
+// passed are the phases that a rotation came to since it was seen last, in order. Without waiting for consumers there
+// are two.
+func passed(was, is *v1alpha1.RotationProgress, waiting bool) []v1alpha1.RotationPhase {
+	order := []v1alpha1.RotationPhase{v1alpha1.PhaseNew, v1alpha1.PhaseDistributed, v1alpha1.PhaseRolled, v1alpha1.PhaseRetired}
+	if !waiting {
+		order = []v1alpha1.RotationPhase{v1alpha1.PhaseNew, v1alpha1.PhaseRetired}
+	}
+	from := 0
+	if was != nil {
+		from = max(slices.Index(order, was.Phase), 0) + 1
+	}
+	return order[from:max(from, slices.Index(order, is.Phase)+1)]
 }
 
 // end is when the old version of a rotation may end once its consumers run with the new one: after the period, or now

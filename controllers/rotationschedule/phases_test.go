@@ -1,6 +1,7 @@
 package rotationschedule
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -78,6 +79,30 @@ func TestAdvance(t *testing.T) {
 		advance(p, !c.nowait, c.seen, noon)
 		if p.Phase != c.phase || p.WaitingFor != c.waiting || p.DeadlinePassed != c.late {
 			t.Errorf("%s: %s, waits for %q, late %t; want %s, %q, %t", name, p.Phase, p.WaitingFor, p.DeadlinePassed, c.phase, c.waiting, c.late)
+		}
+	}
+}
+
+// Each phase is told once, also when several are passed between two looks.
+func TestPassed(t *testing.T) {
+	at := func(p v1alpha1.RotationPhase) *v1alpha1.RotationProgress { return &v1alpha1.RotationProgress{Phase: p} }
+	for name, c := range map[string]struct {
+		was, is *v1alpha1.RotationProgress
+		nowait  bool
+		want    string
+	}{
+		"first seen":             {nil, at("New"), false, "[New]"},
+		"first seen, far on":     {nil, at("Retired"), false, "[New Distributed Rolled Retired]"},
+		"as before":              {at("Distributed"), at("Distributed"), false, "[]"},
+		"one on":                 {at("New"), at("Distributed"), false, "[Distributed]"},
+		"two on":                 {at("New"), at("Rolled"), false, "[Distributed Rolled]"},
+		"nobody waits":           {nil, at("New"), true, "[New]"},
+		"nobody waits, over":     {at("New"), at("Retired"), true, "[Retired]"},
+		"nobody waits any more":  {at("Distributed"), at("Retired"), true, "[Retired]"},
+		"nobody waits, as it is": {at("Retired"), at("Retired"), true, "[]"},
+	} {
+		if got := fmt.Sprint(passed(c.was, c.is, !c.nowait)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -123,36 +123,40 @@ func (s *run) show(all []v1alpha1.RotationProgress) {
 	st.Rotations = all[:min(len(all), v1alpha1.StatusListLimit)]
 }
 
-// tell says in an event that a rotation came to another phase, and what is next.
+// tell says in an event each phase that a rotation came to, and what is next.
 func (s *run) tell(was, is *v1alpha1.RotationProgress) {
 	if was != nil && was.OldVersion != is.OldVersion {
 		was = nil
+	}
+	for _, phase := range passed(was, is, waits(&s.obj.Spec)) {
+		s.announce(phase, is)
 	}
 	if is.DeadlinePassed && (was == nil || !was.DeadlinePassed) {
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeWarning, "GraceDeadlinePassed", "Rotate", "%s: version %d ended at the deadline, and not everything was seen to run with version %d: %s",
 			is.Path, is.OldVersion, is.Version, is.WaitingFor)
 	}
-	if was != nil && was.Phase == is.Phase {
-		return
-	}
-	switch is.Phase {
+}
+
+func (s *run) announce(phase v1alpha1.RotationPhase, p *v1alpha1.RotationProgress) {
+	switch phase {
 	case v1alpha1.PhaseNew:
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Rotated", "Rotate", "%s has version %d; version %d stays readable until %s; %s",
-			is.Path, is.Version, is.OldVersion, ends(is), next(is, waits(&s.obj.Spec)))
+			p.Path, p.Version, p.OldVersion, ends(p), s.afterwards())
 	case v1alpha1.PhaseDistributed:
 		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Distributed", "Rotate", "%s: every VaultSecret of this cluster that reads it holds version %d; next: %s",
-			is.Path, is.Version, is.WaitingFor)
+			p.Path, p.Version, cmp.Or(p.WaitingFor, "what uses their Secrets, of which all runs with it already"))
 	case v1alpha1.PhaseRolled:
-		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Rolled", "Rotate", "%s: the workloads of this cluster that use it run with version %d; next: version %d ends at %s",
-			is.Path, is.Version, is.OldVersion, ends(is))
+		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Rolled", "Rotate", "%s: what uses it in this cluster runs with version %d; next: version %d ends at %s",
+			p.Path, p.Version, p.OldVersion, ends(p))
 	case v1alpha1.PhaseRetired:
-		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Retired", "Rotate", "%s: version %d is not readable any more", is.Path, is.OldVersion)
+		s.Runner.Events.Eventf(&s.obj, nil, corev1.EventTypeNormal, "Retired", "Rotate", "%s: version %d is not readable any more", p.Path, p.OldVersion)
 	}
 }
 
-func next(p *v1alpha1.RotationProgress, waiting bool) string {
-	if waiting {
-		return "next: " + p.WaitingFor
+// afterwards is what comes after a new version.
+func (s *run) afterwards() string {
+	if waits(&s.obj.Spec) {
+		return "next: every VaultSecret of this cluster that reads it writes it into its Secret"
 	}
 	return "then it ends, whoever uses it"
 }

@@ -40,6 +40,9 @@ func (s *run) contend(ctx context.Context, path string, cause error) error {
 		return vault.Explain(err, "have "+path+" rotated")
 	}
 	s.have[path] = *got
+	if other != nil {
+		s.clash(path, key, keyOf(&s.obj)) // which has the other one look again
+	}
 	return nil
 }
 
