@@ -1,6 +1,7 @@
 package rotationschedule
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -52,18 +53,15 @@ func advance(p *v1alpha1.RotationProgress, waiting bool, seen proof, now time.Ti
 	if p.Phase == v1alpha1.PhaseNew && seen.undistributed == "" {
 		p.Phase = v1alpha1.PhaseDistributed
 	}
-	if p.Phase == v1alpha1.PhaseDistributed && seen.undistributed == "" && seen.unrolled == "" {
+	if p.Phase == v1alpha1.PhaseDistributed && seen == (proof{}) {
 		p.Phase = v1alpha1.PhaseRolled
 	}
-	switch {
-	case p.Phase == v1alpha1.PhaseNew:
-		p.WaitingFor, p.DeadlinePassed = seen.undistributed, over
-	case p.Phase == v1alpha1.PhaseDistributed && seen.undistributed != "":
-		p.WaitingFor, p.DeadlinePassed = seen.undistributed, over
-	case p.Phase == v1alpha1.PhaseDistributed:
-		p.WaitingFor, p.DeadlinePassed = seen.unrolled, over
-	case over:
-		p.Phase, p.DeadlinePassed = v1alpha1.PhaseRetired, false
+	if awaits(p) {
+		p.WaitingFor, p.DeadlinePassed = cmp.Or(seen.undistributed, seen.unrolled), over
+		return
+	}
+	if p.DeadlinePassed = false; over {
+		p.Phase = v1alpha1.PhaseRetired
 	}
 }
 

@@ -67,7 +67,7 @@ func checkTimes(spec *v1alpha1.RotationScheduleSpec, from time.Time) (wrong fiel
 		t.WarnBefore = append(t.WarnBefore, string(w))
 	}
 	_, err := schedule.Read(t)
-	joined, many := err.(interface{ Unwrap() []error }) //nolint:errorlint // this is what errors.Join makes, and nothing is wrapped round it
+	joined, many := err.(interface{ Unwrap() []error })
 	if !many {
 		return nil
 	}
