@@ -25,8 +25,14 @@ func (s *run) attach(ctx context.Context) error {
 		return err
 	}
 	for _, path := range s.want {
-		if a, ok := s.have[path]; ok && a.AttachedBy == s.as.Identity {
+		a, had := s.have[path]
+		if had && a.AttachedBy == s.as.Identity && !denied(&a) {
 			continue
+		}
+		if had && denied(&a) { // as if it were new: when the right is back, what was due is due
+			if err := s.giveUp(ctx, path); err != nil {
+				return err
+			}
 		}
 		if err := s.take(ctx, path); err != nil {
 			return err
@@ -95,6 +101,11 @@ func (s *run) take(ctx context.Context, path string) error {
 		return nil
 	}
 	return vault.Explain(err, "have "+path+" rotated")
+}
+
+// denied tells whether the vault refused the last rotation because the ServiceAccount had lost the right.
+func denied(a *vaultapi.RotationAssignment) bool {
+	return a.Failures > 0 && a.LastError != nil && a.LastError.Code == codeDenied
 }
 
 // giveUp takes away a secret that this object may not have any more.

@@ -7,6 +7,7 @@
 package rotationschedule
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -102,6 +103,9 @@ func (s *run) check(ctx context.Context) error {
 	}
 	var err error
 	s.as, err = s.Accounts.Session(ctx, s.obj.Namespace, s.obj.ServiceAccount())
+	if reconcile.ReasonOf(err) == v1alpha1.ReasonServiceAccountMissing {
+		return cmp.Or(s.pause(ctx), err)
+	}
 	return err
 }
 

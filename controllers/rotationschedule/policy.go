@@ -43,6 +43,23 @@ func (s *run) policy(ctx context.Context) error {
 	return nil
 }
 
+// pause stops the rotations of an object whose ServiceAccount does not exist: nobody has its rights. The vault cannot
+// know that it is gone, and would go by what policies say of its name. They go on when the ServiceAccount is back.
+func (s *run) pause(ctx context.Context) error {
+	name := policyName(s.Cluster, keyOf(&s.obj))
+	have, err := s.Rotation.Policy(ctx, name)
+	switch {
+	case vaultapi.IsNotFound(err), err == nil && (have.Owner != ownerOf(s.Cluster, &s.obj) || !have.IsActive):
+		return nil
+	case err == nil:
+		_, err = s.Rotation.DisablePolicy(ctx, have.ID, have.Owner)
+	}
+	if err != nil {
+		return s.explain(err, "pause rotation policy "+name)
+	}
+	return nil
+}
+
 // find returns the policy of this object, nil if there is none. One that an earlier object of this name left behind is
 // removed.
 func (s *run) find(ctx context.Context, want vaultapi.RotationPolicyWrite) (*vaultapi.RotationPolicy, error) {

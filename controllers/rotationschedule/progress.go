@@ -23,8 +23,8 @@ const metadataChunk = 100
 // another phase and what is next.
 func (s *run) progress(ctx context.Context) error {
 	known := map[string]*v1alpha1.RotationProgress{}
-	for i := range s.obj.Status.Rotations {
-		known[s.obj.Status.Rotations[i].Path] = &s.obj.Status.Rotations[i]
+	for _, p := range s.obj.Status.Rotations {
+		known[p.Path] = &p
 	}
 	var all []v1alpha1.RotationProgress
 	var paths []string
@@ -46,10 +46,12 @@ func (s *run) progress(ctx context.Context) error {
 			if err := s.follow(ctx, p, etags[p.Path]); err != nil {
 				return err
 			}
-			s.tell(known[p.Path], p)
 		}
 	}
 	s.show(all)
+	for i := range s.obj.Status.Rotations { // what has no room is told when it has: what was told is known from here
+		s.tell(known[s.obj.Status.Rotations[i].Path], &s.obj.Status.Rotations[i])
+	}
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (s *run) summarize() {
 		if n := a.NextRotationAt; n != nil && !n.IsZero() && (st.Next == nil || n.Before(st.Next.Time)) {
 			st.Next = &metav1.Time{Time: n.Time}
 		}
-		if a.Failures > 0 && a.LastError != nil && a.LastError.Code == codeDenied {
+		if denied(&a) {
 			s.refuse(path, v1alpha1.RefusedAccess, s.denial(&vaultapi.Error{Code: codeDenied}))
 		}
 	}
@@ -63,7 +63,7 @@ func (s *run) list() {
 	s.clashes = slices.CompactFunc(s.clashes, func(a, b v1alpha1.RotationConflict) bool { return a.Path == b.Path })
 	var failures []v1alpha1.RotationFailure
 	for _, path := range slices.Sorted(maps.Keys(s.have)) {
-		if a := s.have[path]; a.Failures > 0 && a.LastError != nil && a.LastError.Code != codeDenied {
+		if a := s.have[path]; a.Failures > 0 && a.LastError != nil && !denied(&a) {
 			failures = append(failures, failure(&a))
 		}
 	}

@@ -117,3 +117,26 @@ func TestPatternCoversWhatBelongsToOthers(t *testing.T) {
 	w.put(w.path("b/database"), map[string]any{"k": w.value("b")})
 	w.until("secrets", "2", func() string { return fmt.Sprint(w.rotation("all").Status.Secrets) })
 }
+
+// A ServiceAccount that is gone has nothing rotated, although a policy still speaks of its name; one that is made anew
+// has.
+func TestScheduleOfAServiceAccountThatIsGone(t *testing.T) {
+	w := running(t)
+	w.rotator()
+	path := w.path("db")
+	w.put(path, map[string]any{"k": w.value("first")})
+	w.schedule("db", []string{path}, func(s *v1alpha1.RotationScheduleSpec) {
+		s.When, s.Grace = v1alpha1.RotationTimes{Every: "6s"}, &v1alpha1.RotationGrace{Period: "1s"}
+	})
+	w.rotationIs("db", "True/Scheduled")
+	w.kubectl("-n", w.ns, "delete", "serviceaccount", "rotator")
+	w.rotationIs("db", "False/ServiceAccountMissing")
+	before := w.version(path)
+	w.pass(8 * time.Second)
+	if v := w.version(path); v != before {
+		t.Errorf("version %s, want %s: it was rotated as nobody", v, before)
+	}
+	w.account(w.ns, "rotator")
+	w.rotationIs("db", "True/Scheduled")
+	w.until("a rotation", "true", func() string { return fmt.Sprint(w.version(path) != before) })
+}

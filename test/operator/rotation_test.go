@@ -356,3 +356,47 @@ func TestOlderScheduleTakesOver(t *testing.T) {
 	w.rotationIs("older", "True/Scheduled")
 	w.rotationIs("younger", "False/Conflict")
 }
+
+// Tags stand for the secrets that carry one, as they come and go; several members of spec.secrets mean the union.
+func TestScheduleByTag(t *testing.T) {
+	w := running(t)
+	w.rotator()
+	tagged := func(name string, tags ...string) string {
+		path := w.path(name)
+		w.put(path, map[string]any{"k": w.value("of-" + path)})
+		if _, err := w.admin.Secrets.UpdateMetadata(t.Context(), path, map[string]any{"tags": tags}); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	first, named := tagged("first", "other", "monthly-"+w.ns), tagged("named", "other")
+	tagged("neither", "other")
+	w.schedule("tags", []string{named}, func(s *v1alpha1.RotationScheduleSpec) { s.Secrets.Tags = []string{"monthly-" + w.ns} })
+	w.rotationIs("tags", "True/Scheduled")
+	attached := func() string {
+		l, err := w.admin.Rotation.Assignments(t.Context(), "home."+w.ns+".tags", 100, "")
+		if err != nil {
+			return err.Error()
+		}
+		var out []string
+		for _, a := range l.Secrets {
+			out = append(out, a.Path+" by "+a.AttachedBy)
+		}
+		return strings.Join(out, ", ")
+	}
+	as := " by sa:" + w.ns + ":rotator"
+	w.until("what is rotated", first+as+", "+named+as, attached)
+	if _, err := w.admin.Secrets.UpdateMetadata(t.Context(), first, map[string]any{"tags": []string{}}); err != nil {
+		t.Fatal(err)
+	}
+	later := tagged("later", "monthly-"+w.ns)
+	w.until("what is rotated", later+as+", "+named+as, attached)
+	w.account(w.ns, "another") // somebody else's rights, which are none
+	r := w.rotation("tags")
+	r.Spec.ServiceAccountName = "another"
+	if err := w.kube.Update(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	w.rotationIs("tags", "False/AccessDenied")
+	w.until("what is rotated", "", attached)
+}

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	eventDeleted = "secret.deleted"
+	eventDeleted  = "secret.deleted"
+	eventMetadata = "secret.metadata_updated"
 
 	pollWait    = 30 * time.Second
 	pollEvents  = 1000
@@ -32,7 +33,7 @@ const (
 func feedEvents() []string {
 	return []string{
 		"secret.created", "secret.updated", "secret.rotated", "secret.restored", eventDeleted, "secret.expired",
-		"rotation.due", "rotation.completed", "rotation.failed", "rotation.overdue",
+		eventMetadata, "rotation.due", "rotation.completed", "rotation.failed", "rotation.overdue",
 		"policy.created", "policy.updated", "policy.deleted", "policy.binding.created", "policy.binding.deleted",
 	}
 }
@@ -52,7 +53,8 @@ type Sink interface {
 
 // RotationSink is told of rotations.
 type RotationSink interface {
-	// Rotation tells that the rotation of a secret is due or overdue, ended, or failed. It must not block for long.
+	// Rotation tells that the rotation of a secret is due or overdue, ended, or failed, or that its tags may be others.
+	// It must not block for long.
 	Rotation(ctx context.Context, path string)
 }
 
@@ -232,7 +234,7 @@ func (f *Feed) deliver(ctx context.Context, events []vaultapi.Event) {
 		case strings.HasPrefix(e.EventType, "policy."):
 			policies = true
 			owners = append(owners, ownerOf(e))
-		case strings.HasPrefix(e.EventType, "rotation."):
+		case strings.HasPrefix(e.EventType, "rotation."), e.EventType == eventMetadata:
 			rotations = append(rotations, e.Path)
 		default:
 			f.Absences.Saw(e)
