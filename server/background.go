@@ -12,9 +12,7 @@ import (
 	"github.com/scailabs/scaivault/server/audit"
 )
 
-const (
-	flushWithin = 5 * time.Second
-)
+const flushWithin = 5 * time.Second
 
 // running is the background work of a server; it ends in two steps, because the audit trail signs last what the
 // others still record.
