@@ -153,6 +153,14 @@ func (s *Service) made(ctx context.Context, tenant string, w settings, names []s
 			return generate.Result{}, err
 		}
 	}
+	if recipe.Slow() {
+		select {
+		case s.slow <- struct{}{}:
+			defer func() { <-s.slow }()
+		case <-ctx.Done():
+			return generate.Result{}, fault.Unavailable(ctx.Err(), "the call ended before a key could be made")
+		}
+	}
 	return recipe.Generate(s.random, s.guard.Now())
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"runtime"
 	"strings"
 	"time"
 
@@ -102,6 +103,7 @@ type Service struct {
 	recipes Recipes
 	random  io.Reader
 	jitter  func() float64
+	slow    chan struct{} // holds a token for each recipe with RSA keys or bcrypt hashes that is at work
 	cursors cursor.Signer
 	log     *slog.Logger
 }
@@ -112,6 +114,7 @@ func New(d Deps) *Service {
 	if s.random == nil {
 		s.random = rand.Reader
 	}
+	s.slow = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	if s.jitter == nil {
 		s.jitter = mathrand.Float64
 	}
@@ -141,7 +144,7 @@ const (
 	kindPolicy = "rotation.policy"
 
 	lease   = 2 * time.Minute // an RSA key of 4096 bits takes seconds
-	workers = 16              // so that the store commits several at once
+	workers = 64              // so that one commit, which waits for the disk, holds many rotations
 )
 
 const (

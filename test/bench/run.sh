@@ -3,7 +3,7 @@
 # same run on the same machine. BENCH_SECONDS (60) is the length of a row; BENCH_ENTRIES (1000000) the audit entries
 # that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
 # BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_OBJECTS ("2000 10000") are the sizes of
-# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|jobs|webhooks|operator|pod runs one part;
+# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|jobs|webhooks|rotation|operator|pod runs one part;
 # pod needs root and what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -53,6 +53,33 @@ jobs_rows() {
 # A change to its first arrival at 80 receivers, while 20 others hang.
 webhook_rows() {
   go test ./server/events/webhooks -run '^$' -bench FirstAttempt -benchtime "${BENCH_EVENTS:-60}x"
+}
+
+# Secrets that a policy rotates every second: as many as the server gets through, each with a generated value, a new
+# version, audit entry, events and history. Beside them are BENCH_SECRETS whose rotation is not due.
+rotation_rows() {
+  local port url token=bench-token before after
+  port=$(free_port) url="http://127.0.0.1:$port"
+  bin/scaivault-server --dev --listen "127.0.0.1:$port" --dev-token $token --data-dir "$work/rotation" >"$work/rotation.log" 2>&1 &
+  pids+=("$!")
+  until_ready "$url/v1/health/ready"
+  local p
+  for p in '{"name":"slow","interval":"365d","auto_generate":true}' '{"name":"fast","interval":"1s","grace_period":"1s","auto_generate":true}'; do
+    curl -fsS -o /dev/null -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$p" "$url/v1/rotation/policies"
+  done
+  say "writing $secrets secrets that are not due, and 3000 that are due each second"
+  load -method PUT -url "$url/v1/secrets/slow/d{seq}/db" -token $token -count "$secrets" -body '{"data":{"password":"x"},"options":{"rotation_policy_id":"slow"}}' >/dev/null
+  load -method PUT -url "$url/v1/secrets/fast/d{seq}/db" -token $token -count 3000 -body '{"data":{"password":"x"},"options":{"rotation_policy_id":"fast"}}' >/dev/null
+  rotations() {
+    curl -fsS -H "Authorization: Bearer $token" "$url/v1/metrics" | awk '/^scaivault_jobs_runs_total\{kind="rotation",result="done"\}/ {print int($2)}'
+  }
+  before=$(rotations)
+  read -rt "$seconds" <> <(:) || true
+  after=$(rotations)
+  echo "| generated rotations on SQLite | per second |"
+  echo "|---|---|"
+  echo "| beside $secrets secrets that are not due | $(((after - before) / seconds)) |"
+  echo
 }
 
 server_rows() {
@@ -138,5 +165,6 @@ case "${BENCH_ROWS:-all}" in
   pod) pod_rows ;;
   jobs) jobs_rows ;;
   webhooks) webhook_rows ;;
-  *) server_rows; jobs_rows; webhook_rows; operator_rows; pod_rows ;;
+  rotation) rotation_rows ;;
+  *) server_rows; jobs_rows; webhook_rows; rotation_rows; operator_rows; pod_rows ;;
 esac
