@@ -63,7 +63,7 @@ func newWorld(tb testing.TB, db *store.DB) *world {
 func (w *world) started() *world {
 	g := &guard.Guard{DB: w.db, Audit: w.trail, Events: w.trail, Sets: w.sets, Now: w.clock.now}
 	book := rotation.NewBook(w.db, g, w.jobs)
-	w.secrets = secrets.New(secrets.Deps{DB: w.db, Guard: g, Keys: w.keys, Jobs: w.jobs, Rotations: book})
+	w.secrets = secrets.New(secrets.Deps{DB: w.db, Guard: g, Keys: w.keys, Jobs: w.jobs, Rotations: book, Recipes: w.recipes})
 	w.Service = rotation.New(rotation.Deps{Book: book, Guard: g, Heads: w.secrets, Writer: w.secrets, Recipes: w.recipes})
 	return w
 }

@@ -49,6 +49,8 @@ func (h *held) planAnew(now time.Time) {
 	h.timing.first(h.assignment, now)
 	if h.next <= now.UnixMicro() && before.next <= now.UnixMicro() {
 		h.due, h.announced, h.warned, h.retry = before.due, before.announced, before.warned, before.retry
+	} else {
+		h.failures, h.code, h.message = 0, "", "" // of a time that does not stand any more
 	}
 	h.timing.resume(h.assignment)
 }

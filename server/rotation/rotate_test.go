@@ -259,3 +259,49 @@ func TestNoValueLeaks(t *testing.T) {
 		}
 	})
 }
+
+// A secret that was generated from a secret policy, and is under no rotation policy, is rotated by its recipe.
+func TestRotateByRecipe(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		recipe, err := generate.Parse([]generate.Field{{Name: "token", Generator: "hex"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.recipes.known = map[string]generate.Recipe{"sp": recipe}
+		if _, err := w.secrets.Write(t.Context(), root, w.path("app/a"), vaultapi.WriteRequest{GenerateFrom: "sp"}); err != nil {
+			t.Fatal(err)
+		}
+		out := w.rotate("app/a", "")
+		if out.Status != "completed" || out.NewVersion != 2 || !out.GracePeriodEnds.Equal(w.clock.now().Add(48*time.Hour)) {
+			t.Fatalf("%+v", out)
+		}
+		w.read("app/a", 1)
+		w.clock.add(48 * time.Hour)
+		w.unreadable("app/a", 1)
+		w.rotate("app/a", "compromise")
+		w.unreadable("app/a", 2)
+		if e := w.events(rotation.EventRotated); len(e) != 2 || !strings.Contains(string(e[0].Data), `"rotation_policy_id":null`) {
+			t.Fatalf("events %s", e)
+		}
+	})
+}
+
+// A policy's webhooks are told whatever they select.
+func TestPolicyTellsItsWebhooks(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.write("app/a", `{"password":"1"}`)
+		p := w.policy(vaultapi.RotationPolicyWrite{Name: "p", Interval: "30d", WarnBefore: "1d", AutoGenerate: true, WebhookIDs: []string{"wh_ops"}})
+		w.attach(p.ID, "app/a")
+		w.pass(30 * day)
+		told := 0
+		for _, e := range w.events(rotation.EventDue, rotation.EventRotated, rotation.EventCompleted) {
+			if diff := cmp.Diff([]string{"wh_ops"}, e.To); diff != "" {
+				t.Errorf("%s: %s", e.Type, diff)
+			}
+			told++
+		}
+		if told != 3 {
+			t.Errorf("%d events", told)
+		}
+	})
+}
