@@ -214,6 +214,12 @@ func TestRouting(t *testing.T) {
 		{"POST", "/v1/policies/test", 200, "testPolicy", "", nil},
 
 		{"POST", "/v1/secrets/a/rotate", 200, "rotateSecret", "a", nil},
+		{"PUT", "/v1/secrets/a/grace", 200, "writeSecret", "a/grace", nil},
+		{"DELETE", "/v1/rotation/policies/p/secrets/a%2Fb", 200, "detachSecret", "a/b", nil},
+		{"DELETE", "/v1/rotation/policies/p/secrets/a/b/grace", 200, "detachSecret", "a/b/grace", nil},
+		{"PUT", "/v1/rotation/policies/p/secrets/a%2Fb/grace", 200, "moveGrace", "a/b", nil},
+		{"GET", "/v1/rotation/policies/p/secrets", 200, "listAssignments", "", nil},
+		{"GET", "/v1/rotation/policies/p/secrets/a", 405, "", "", []string{"DELETE"}},
 		{"GET", "/v1/nope", 404, "", "", nil},
 		{"GET", "/v1/audit/secrets", 404, "", "", nil},
 		{"GET", "/health", 404, "", "", nil},
@@ -247,6 +253,20 @@ func TestRouting(t *testing.T) {
 		}
 		if got.Row != test.row || got.Path != test.path {
 			t.Errorf("%s %s: row %s, path %q, want %s, %q", test.method, test.target, got.Row, got.Path, test.row, test.path)
+		}
+	}
+}
+
+// The path of a secret below a rotation policy is gated as one: neither cleaned nor decoded twice.
+func TestPathsBelowRotationPolicies(t *testing.T) {
+	for target, allowed := range map[string]bool{
+		"/v1/rotation/policies/p/secrets/a%2Fb/grace": true, "/v1/rotation/policies/p/secrets/a/b": true,
+		"/v1/rotation/policies/p/secrets/a%2F..%2Fb": false, "/v1/rotation/policies/p/secrets/A": false,
+		"/v1/rotation/policies/p/secrets/a%252Fb": false, "/v1/rotation/policies/p/secrets/a//b": false,
+		"/v1/rotation/policies/p%2Fsecrets%2Fa": false, "/v1/rotation/policies/p/s%65crets/a": false,
+	} {
+		if _, err := pass(target); (err == nil) != allowed {
+			t.Errorf("%s: %v", target, err)
 		}
 	}
 }
