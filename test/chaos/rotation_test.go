@@ -10,6 +10,7 @@ import (
 
 	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/test/postgres"
 	"github.com/scailabs/scaivault/test/vault"
 )
 
@@ -25,23 +26,41 @@ const (
 func TestKilledServerRotatesOnce(t *testing.T) {
 	s := vault.New(t)
 	s.Start()
-	p := rotating(t, s.Client())
+	rotateUnderKills(t, s)
+}
+
+// TestKilledReplicasRotateOnce does so with three replicas on one database, one of which is killed each time.
+func TestKilledReplicasRotateOnce(t *testing.T) {
+	url, key := postgres.Start(t), vault.RootKey(t)
+	var all []*vault.Server
+	for range 3 {
+		s := vault.NewReplica(t, url, key)
+		s.Start()
+		all = append(all, s)
+	}
+	rotateUnderKills(t, all...)
+}
+
+func rotateUnderKills(t *testing.T, all ...*vault.Server) {
+	t.Helper()
+	p := rotating(t, all[0].Client())
 	events := map[string]int{}
 	for range rotationKills {
 		<-time.After(300*time.Millisecond + rand.N(1500*time.Millisecond))
-		s.Kill()
-		s.Start()
-		completed(t, s.Client(), p.subscription, events)
+		victim := all[rand.N(len(all))]
+		victim.Kill()
+		victim.Start()
+		completed(t, victim.Client(), p.subscription, events)
 	}
-	began := time.Now()
+	c, began := all[0].Client(), time.Now()
 	for _, path := range p.paths {
-		p.await(t, s.Client(), path, began)
+		p.await(t, c, path, began)
 	}
-	if _, err := s.Client().Rotation.DisablePolicy(context.Background(), p.id, ""); err != nil {
+	if _, err := c.Rotation.DisablePolicy(context.Background(), p.id, ""); err != nil {
 		t.Fatal(err)
 	}
-	completed(t, s.Client(), p.subscription, events)
-	p.compare(t, s.Client(), events)
+	completed(t, c, p.subscription, events)
+	p.compare(t, c, events)
 }
 
 // rotated is what the test watches.
