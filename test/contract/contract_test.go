@@ -179,6 +179,8 @@ func auditTraffic(t *testing.T, r *recorder) {
 		{method: "GET", target: "/v1/audit/logs?from=yesterday", want: 400},
 		{method: "GET", target: "/v1/audit/secrets/environments/production/billing/database?from=2026-01-01T00:00:00Z", want: 200},
 		{method: "GET", target: "/v1/audit/secrets/App", want: 400},
+		{method: "GET", target: "/v1/audit/consumers/environments/production/billing/database", want: 200},
+		{method: "GET", target: "/v1/audit/consumers/app/none", want: 404},
 		{method: "GET", target: "/v1/audit/identities/user:dev?from=2026-01-01", want: 200},
 		{method: "GET", target: "/v1/audit/identities/user:alice@acme.example", want: 200},
 		{method: "GET", target: "/v1/audit/identities/user:dev?success=maybe", want: 400},
