@@ -25,7 +25,7 @@ type SecretInfo struct {
 	ExpiresAt        *Time          `json:"expires_at"`
 	NotifyBefore     Thresholds     `json:"notify_before"` // when the expiry is announced, such as 30d,7d,1d; "": only when it has come
 	RotationPolicyID *string        `json:"rotation_policy_id"`
-	RotationStatus   string         `json:"rotation_status,omitempty"` // none, or the state of its assignment to a rotation policy
+	RotationStatus   string         `json:"rotation_status,omitempty"` // none | scheduled: whether it is under a rotation policy
 	SecretPolicyID   *string        `json:"secret_policy_id"`          // the recipe that it was generated from
 }
 
