@@ -79,21 +79,22 @@ func newExpiries(t *testing.T, c server.Config, servers ...*vault.Server) *expir
 	return &expiries{t: t, db: vault.OpenDatabase(t, c), servers: servers, acked: map[string]bool{}}
 }
 
-// run writes until the returned function is called; calls to a server that was killed fail.
+// run writes until the returned function is called, which waits for the calls under way: a call that was left alone
+// could still take effect behind the check. Calls to a server that was killed fail.
 func (e *expiries) run() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+	var over atomic.Bool
 	var all sync.WaitGroup
 	for i := range expiryWriters {
 		c := e.servers[i%len(e.servers)].Client()
 		all.Go(func() {
-			for ctx.Err() == nil {
-				if n := e.next.Add(1); e.one(ctx, c, n) != nil {
+			for !over.Load() {
+				if n := e.next.Add(1); e.one(context.Background(), c, n) != nil {
 					return
 				}
 			}
 		})
 	}
-	return func() { cancel(); all.Wait() }
+	return func() { over.Store(true); all.Wait() }
 }
 
 func (e *expiries) one(ctx context.Context, c *client.Client, n int64) error {
@@ -133,11 +134,15 @@ func (e *expiries) endRetention() {
 func (e *expiries) check(s *vault.Server) {
 	t := e.t
 	t.Helper()
-	e.endRetention()
 	wait := vault.Caller{TB: t}
+	defer func() {
+		if left := e.left(); len(left) > 0 {
+			t.Logf("at %d there are left %d jobs, such as %s", time.Now().UnixMicro(), len(left), left[0])
+		}
+	}()
 	wait.Eventually("no job of a secret is left but of what expires in an hour", func() bool {
-		return e.db.Texts(`SELECT COUNT(*) FROM jobs WHERE tenant <> '' AND (kind <> 'secret.expiry' OR scheduled_at < $1)`,
-			time.Now().Add(time.Minute).UnixMicro())[0] == "0"
+		e.endRetention()
+		return len(e.left()) == 0
 	})
 	wait.Eventually("every event has its position", func() bool { return e.db.Texts(`SELECT COUNT(*) FROM outbox`)[0] == "0" })
 	stay := map[string]bool{}
@@ -151,6 +156,11 @@ func (e *expiries) check(s *vault.Server) {
 		e.once(n+1, stay, said)
 	}
 	e.recorded(s.Client(), said)
+}
+
+// left are the jobs of secrets that are to be done by now.
+func (e *expiries) left() []string {
+	return e.db.Texts(`SELECT * FROM jobs WHERE tenant <> '' AND (kind <> 'secret.expiry' OR scheduled_at < $1)`, time.Now().Add(time.Minute).UnixMicro())
 }
 
 // said counts the notices and purges in the event log by type and path.
