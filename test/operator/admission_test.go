@@ -167,7 +167,7 @@ func TestOperatorChangesOnlyOneAnnotationOfPods(t *testing.T) {
 	w.denied("exec", err)
 }
 
-// What the install gives the operator of pods: nothing, and with config/refresh-pods to list and to patch.
+// What the install gives the operator of pods: to list them, and with config/refresh-pods to patch them as well.
 func TestOperatorsRightsToPods(t *testing.T) {
 	w := newWorld(t)
 	as := "system:serviceaccount:" + operator.Namespace + ":" + operator.Account
@@ -183,7 +183,7 @@ func TestOperatorsRightsToPods(t *testing.T) {
 		}
 		return strings.Join(can, ", ")
 	}
-	w.until("rights", "", rights)
+	w.until("rights", "list pods", rights)
 	w.allowRefresh()
 	w.until("rights", "list pods, patch pods", rights)
 }
