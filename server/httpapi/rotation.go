@@ -156,6 +156,11 @@ type rotatePolicyInput struct {
 }
 
 func (h rotationHandlers) rotate(ctx context.Context, c *call, in rotatePolicyInput) ([]vaultapi.RotationHistoryItem, error) {
+	for _, path := range in.Body.SecretPaths {
+		if _, err := secrets.ParsePath(path); err != nil {
+			return nil, err
+		}
+	}
 	return h.service.RotatePolicy(ctx, c.who, in.ID, in.Body)
 }
 

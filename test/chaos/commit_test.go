@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestCommitFailsAtEachStep(t *testing.T) {
 		f.db.InstallFaults()
 		steps := 0
 		for _, o := range s.Operations() {
+			if o.ID == "testWebhook" { // what was sent to a receiver is recorded, whatever becomes of the answer
+				continue
+			}
 			steps += f.operations(o, nil)
 		}
 		at := func(method string) vault.Operation {
@@ -128,6 +132,9 @@ func (f *failing) steps() []string {
 	}
 	if len(steps) == 0 {
 		f.t.Errorf("%s wrote nothing: no audit entry?", f.operation.ID)
+	}
+	if f.operation.ID == "deleteWebhook" { // its deliveries go by a job behind it, which tries again when it fails
+		steps = slices.DeleteFunc(steps, func(step string) bool { return strings.HasSuffix(step, " DELETE") && step != "webhooks DELETE" })
 	}
 	return steps
 }

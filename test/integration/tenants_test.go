@@ -32,7 +32,10 @@ var harmless = strings.Fields(`action active allowed_paths[] audience cluster co
 	options.version owner permanent permission policy_type requested_role role rules[].conditions.ip_ranges[]
 	rules[].conditions.require_mfa rules[].conditions.time_window.days[] rules[].conditions.time_window.end
 	rules[].conditions.time_window.start rules[].conditions.time_window.timezone rules[].path_pattern
-	rules[].permissions[] scope scopes[] secret_type service_account source_ip subject_token subject_token_type success timeout to version view`)
+	rules[].permissions[] scope scopes[] secret_type service_account source_ip subject_token subject_token_type success timeout to version view
+	active_only auto_generate cron delivery.secret delivery.url enabled ends_at ends_in filters.path_prefix filters.secret_type filters.tags[]
+	generate.fields[].config generate.fields[].generator generate.fields[].name grace_hold grace_period include_overdue interval
+	options.notify_before[] previous_secret_ttl reason secret spread status time_zone url warn_before[] webhook_ids[] window within_hours`)
 
 // swap is what an attacker puts in the place of its own, and the code that this must be answered with; "" where
 // the call itself is in order and its answer must know nothing of the victim.
@@ -50,6 +53,12 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 			return []swap{
 				{own.SecretPolicy, other.SecretPolicy, "secret_policy_not_found"}, {own.SecretPolicy, other.Name + "-recipe", "secret_policy_not_found"},
 			}
+		case strings.HasPrefix(o.Path, "/v1/rotation/policies/"):
+			return []swap{
+				{own.RotationPolicy, other.RotationPolicy, "rotation_policy_not_found"}, {own.RotationPolicy, other.Name + "-rotation", "rotation_policy_not_found"},
+			}
+		case strings.HasPrefix(o.Path, "/v1/webhooks/"):
+			return []swap{{own.Webhook, other.Webhook, "webhook_not_found"}, {own.Webhook, other.Name + "-hook", "webhook_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/subscriptions/"):
 			return []swap{{own.Subscription, other.Subscription, "subscription_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/auth/trust-rules/"):
@@ -63,6 +72,9 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 		return []swap{
 			{own.ListCursor, other.ListCursor, "invalid_cursor"}, {own.PolicyCursor, other.PolicyCursor, "invalid_cursor"},
 			{own.TrustCursor, other.TrustCursor, "invalid_cursor"}, {own.SecretPolicyCursor, other.SecretPolicyCursor, "invalid_cursor"},
+			{own.RotationCursor, other.RotationCursor, "invalid_cursor"}, {own.AssignmentCursor, other.AssignmentCursor, "invalid_cursor"},
+			{own.HistoryCursor, other.HistoryCursor, "invalid_cursor"}, {own.DueCursor, other.DueCursor, "invalid_cursor"},
+			{own.WebhookCursor, other.WebhookCursor, ""}, {own.DeliveryCursor, other.DeliveryCursor, ""},
 			{own.AuditCursor, other.AuditCursor, "invalid_cursor"}, {own.SubscriptionCur, other.SubscriptionCur, ""},
 			{"/" + own.Secret, "/" + own.Secret + "?cursor=" + other.AuditCursor, "invalid_cursor"},
 			{"user:dev?limit=1", "user:dev?limit=1&cursor=" + other.AuditCursor, "invalid_cursor"},
@@ -73,12 +85,33 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 			{data, `"generate_from":"` + other.SecretPolicy + `"`, "secret_policy_not_found"},
 			{data, `"generate_from":"` + other.Name + `-recipe"`, "secret_policy_not_found"},
 		}
+	case "secret_path":
+		return []swap{{own.Name + "/app/free", other.Name + "/app/free", "secret_not_found"}}
+	case "secret_paths[]":
+		return []swap{{own.Name + "/app/spun", other.Name + "/app/spun", ""}} // what befell a path is in its item
+	case "secret_policy_id":
+		return []swap{
+			{`"interval":"30d"`, `"interval":"30d","secret_policy_id":"` + other.SecretPolicy + `"`, "secret_policy_not_found"},
+			{`"description":"d"`, `"secret_policy_id":"` + other.Name + `-recipe"`, "secret_policy_not_found"},
+		}
+	case "policy_id":
+		return []swap{{"&limit=1&cursor=" + own.DueCursor, "&policy_id=" + other.RotationPolicy, "rotation_policy_not_found"}}
+	case "options.rotation_policy_id":
+		return []swap{{`"max_versions":2`, `"rotation_policy_id":"` + other.RotationPolicy + `"`, "rotation_policy_not_found"}}
 	case "event_ids[]", "since_event_id":
 		return []swap{{own.Event, other.Event, ""}}
 	case "token":
 		return []swap{{"", "", ""}} // TestTokensOfAnotherTenant
 	case "path":
-		code := map[bool]string{true: "secret_not_found"}[strings.HasPrefix(o.Path, "/v1/secrets/") && o.ID != "writeSecret"]
+		switch o.ID {
+		case "detachSecret":
+			return []swap{{own.Name + "/app/loose", other.Name + "/app/loose", "assignment_not_found"}}
+		case "moveGrace":
+			return []swap{{own.Name + "/app/turned", other.Name + "/app/turned", "assignment_not_found"}}
+		case "rotateSecret":
+			return []swap{{own.Name + "/app/spun", other.Name + "/app/spun", "secret_not_found"}}
+		}
+		code := map[bool]string{true: "secret_not_found"}[strings.HasPrefix(o.Path, "/v1/secrets/") && o.ID != "writeSecret" || o.ID == "auditConsumers"]
 		return []swap{
 			{own.Secret, there, code}, {own.Deleted, other.Deleted, code},
 			{"?limit=1&cursor=" + own.PolicyCursor, "?permission=read&path=" + there, ""},

@@ -33,6 +33,12 @@ type World struct {
 	SecretPolicy       string // id
 	SecretPolicyCursor string // with limit=1
 
+	RotationPolicy                                  string // id
+	RotationCursor, AssignmentCursor, HistoryCursor string // with limit=1
+	DueCursor                                       string // of dueQuery
+	Webhook                                         string // id
+	WebhookCursor, DeliveryCursor                   string // with limit=1
+
 	by       Caller
 	workload func() string // a fresh token of a workload
 }
@@ -54,6 +60,8 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.policies()
 	w.trust()
 	w.recipes()
+	w.rotation()
+	w.webhooks()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -141,7 +149,9 @@ func (w *World) events() {
 func (w *World) Call(o Operation) Request {
 	w.by.TB.Helper()
 	calls := w.calls()
-	maps.Copy(calls, w.recipeCalls())
+	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls()} {
+		maps.Copy(calls, more)
+	}
 	r, ok := calls[o.ID]
 	if !ok {
 		w.by.TB.Fatalf("operation %s (%s %s) is new: say here how to call it", o.ID, o.Method, o.Path)
@@ -236,6 +246,8 @@ func (w *World) View() string {
 		"/v1/subscriptions/" + w.Subscription, "/v1/subscriptions/" + w.Subscription + "/poll?timeout=0",
 		"/v1/auth/trust-rules/" + w.TrustRule, "/v1/auth/trust-rules/" + w.Name + "-spare",
 		"/v1/secret-policies/" + w.SecretPolicy, "/v1/secret-policies/" + w.Name + "-spare",
+		"/v1/rotation/policies/" + w.RotationPolicy, "/v1/rotation/policies/" + w.RotationPolicy + "/secrets", "/v1/rotation/policies/" + w.RotationPolicy + "/history",
+		"/v1/webhooks/" + w.Webhook, "/v1/webhooks/" + w.Webhook + "/deliveries",
 	} {
 		a := w.by.Do(Request{Path: path})
 		if a.Status != http.StatusOK && a.Status != http.StatusNotFound {

@@ -14,7 +14,7 @@ type metrics struct {
 }
 
 func newMetrics() *metrics {
-	return &metrics{
+	m := &metrics{
 		depth: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "scaivault_webhook_queue_depth", Help: "Deliveries that wait for their first or next attempt."}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -22,6 +22,10 @@ func newMetrics() *metrics {
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "scaivault_webhook_events_lost_total", Help: "Events that the log no longer held when a webhook's turn came."}),
 	}
+	for _, r := range []string{succeeded, failed} { // there from the start: a rate begins at nought
+		m.attempts.WithLabelValues(r)
+	}
+	return m
 }
 
 func result(o outcome) string {
