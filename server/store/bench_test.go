@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -91,7 +92,7 @@ func writeSecret(tx *store.Tx, db *store.DB, i int64, sealed []byte) error {
 			return err
 		}
 	}
-	if err := rows.Close(); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil { //nolint:sqlclosecheck // before the next statement of its transaction
 		return err
 	}
 	version++
@@ -200,7 +201,7 @@ func BenchmarkList(b *testing.B) {
 				}
 				n++
 			}
-			if err := rows.Close(); err != nil || n != 100 {
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil || n != 100 { //nolint:sqlclosecheck // in a loop that is measured
 				b.Fatal(n, err)
 			}
 		}

@@ -2,8 +2,8 @@ package vault
 
 import "github.com/scailabs/scaivault/pkg/vaultapi"
 
-// webhooks makes two webhooks of a host that does not exist. Nothing makes the event that they select, so that what
-// they hold are the two tests of the first.
+// webhooks makes two webhooks of a host that does not exist. They are not enabled, so that nothing behind the calls
+// moves them, and what they hold are the two tests of the first.
 func (w *World) webhooks() {
 	w.by.TB.Helper()
 	const all = "/v1/webhooks"
@@ -24,7 +24,7 @@ func (w *World) webhooks() {
 }
 
 func (w *World) hook(suffix string) object {
-	return object{"name": w.Name + suffix, "url": "https://hooks.invalid/" + w.Name, "secret": w.Value, "events": []string{"certificate.issued"}}
+	return object{"name": w.Name + suffix, "url": "https://hooks.invalid/" + w.Name, "secret": w.Value, "events": []string{"certificate.issued"}, "enabled": false}
 }
 
 func (w *World) webhookCalls() map[string]Request {
