@@ -12,6 +12,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/store"
 	"github.com/scailabs/scaivault/server/store/storetest"
 )
@@ -63,7 +64,7 @@ func TestReplicas(t *testing.T) {
 
 // replica is another server on the same database.
 func replica(first *world, db *store.DB) *world {
-	w := &world{T: first.T, db: db, log: events.NewLog(db, discard), audit: &recorder{}, sets: &sets{}, clock: first.clock}
+	w := &world{T: first.T, db: db, log: events.NewLog(db, discard), audit: &recorder{}, sets: &guardtest.Sets{}, clock: first.clock}
 	w.guard = &guard.Guard{DB: db, Audit: w.audit, Events: w.log, Sets: w.sets, Now: w.clock.now}
 	w.service = events.NewService(w.guard, w.log, nil)
 	return w

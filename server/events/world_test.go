@@ -14,6 +14,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/store"
 	"github.com/scailabs/scaivault/server/store/storetest"
 )
@@ -28,7 +29,7 @@ type world struct {
 	service *events.Service
 	guard   *guard.Guard
 	audit   *recorder
-	sets    *sets
+	sets    *guardtest.Sets
 	clock   *clock
 }
 
@@ -44,7 +45,7 @@ func each(t *testing.T, test func(w *world)) {
 }
 
 func newWorld(t *testing.T, db *store.DB, c *clock) *world {
-	w := &world{T: t, db: db, log: events.NewLog(db, discard), audit: &recorder{}, sets: &sets{}, clock: c}
+	w := &world{T: t, db: db, log: events.NewLog(db, discard), audit: &recorder{}, sets: &guardtest.Sets{}, clock: c}
 	w.guard = &guard.Guard{DB: db, Audit: w.audit, Events: w.log, Sets: w.sets, Now: c.now}
 	w.service = events.NewService(w.guard, w.log, nil)
 	w.grant()
@@ -76,11 +77,7 @@ func (w *world) grant(patterns ...string) {
 	for _, pattern := range patterns {
 		p.Rules = append(p.Rules, policy.Rule{Pattern: pattern, Permissions: []policy.Permission{policy.List}})
 	}
-	set, err := policy.Compile([]policy.Policy{p})
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.sets.current.Store(set)
+	w.sets.Grant(w, p)
 }
 
 var (
@@ -224,13 +221,6 @@ func (r *recorder) actions() []string {
 		}
 	}
 	return got
-}
-
-// sets gives the one set a test has made.
-type sets struct{ current atomic.Pointer[policy.Set] }
-
-func (s *sets) Set(context.Context, string, int64) (*policy.Set, int64, error) {
-	return s.current.Load(), 1, nil
 }
 
 // clock is real time, moved on by a test.

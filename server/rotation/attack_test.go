@@ -9,6 +9,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/rotation"
 )
 
@@ -43,11 +44,11 @@ func TestAttachNeedsRotateAndWrite(t *testing.T) {
 		w.write("billing/db", `{"password":"1"}`)
 		p := w.schedule()
 		for _, held := range [][]policy.Permission{{}, {policy.Rotate}, {policy.Write}, {policy.Read, policy.List, policy.Delete}} {
-			w.sets.grant(t, rule(rotator, "billing/**", append([]policy.Permission{policy.List}, held...)...))
+			w.sets.Grant(t, guardtest.Rule(rotator, "billing/**", append([]policy.Permission{policy.List}, held...)...))
 			_, err := w.Attach(t.Context(), rotator, p.ID, "billing/db")
 			wantFault(t, err, fault.CodeAccessDenied, "path=billing/db")
 		}
-		w.sets.grant(t, rule(rotator, "billing/**", policy.Rotate, policy.Write))
+		w.sets.Grant(t, guardtest.Rule(rotator, "billing/**", policy.Rotate, policy.Write))
 		a, err := w.Attach(t.Context(), rotator, p.ID, "billing/db")
 		if err != nil || a.AttachedBy != rotator.ID {
 			t.Fatalf("%+v, %v", a, err)
@@ -73,7 +74,7 @@ func TestAttachOntoForeignPolicies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.sets.grant(t, rule(rotator, "**", policy.Admin))
+		w.sets.Grant(t, guardtest.Rule(rotator, "**", policy.Admin))
 		for name, code := range map[string]string{
 			"everybodys": fault.CodeInsufficientScope, "neighbour": fault.CodeManagedResource, "prefix": fault.CodeManagedResource,
 			"kind": fault.CodeManagedResource, "absent": fault.CodeRotationPolicyNotFound,
@@ -101,13 +102,13 @@ func TestLostRightIsNotRotatedBy(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.write("billing/db", `{"password":"1"}`)
 		p := w.schedule()
-		granted := rule(rotator, "billing/**", policy.Rotate, policy.Write)
-		w.sets.grant(t, granted)
+		granted := guardtest.Rule(rotator, "billing/**", policy.Rotate, policy.Write)
+		w.sets.Grant(t, granted)
 		if _, err := w.Attach(t.Context(), rotator, p.ID, "billing/db"); err != nil {
 			t.Fatal(err)
 		}
 		for i, left := range [][]policy.Permission{{policy.Rotate}, {policy.Write}} {
-			w.sets.grant(t, rule(rotator, "billing/**", left...))
+			w.sets.Grant(t, guardtest.Rule(rotator, "billing/**", left...))
 			w.clock.add(30 * day)
 			w.work()
 			due := w.dueIn(1)
@@ -118,7 +119,7 @@ func TestLostRightIsNotRotatedBy(t *testing.T) {
 		if h := w.history(p.ID); len(h) != 2 || h[0] != "failed 0→0 scheduled" {
 			t.Fatalf("history %q", h)
 		}
-		w.sets.grant(t, granted)
+		w.sets.Grant(t, granted)
 		w.pass(day)
 		if w.version("billing/db") != 2 {
 			t.Fatal("what is allowed again is rotated again")
@@ -194,7 +195,7 @@ func TestDueTellsNoForeignPaths(t *testing.T) {
 			w.write(path, `{"password":"1"}`)
 			w.attach(p.ID, path)
 		}
-		w.sets.grant(t, rule(rotator, "billing/*", policy.Rotate), rule(rotator, "listed/*", policy.List))
+		w.sets.Grant(t, guardtest.Rule(rotator, "billing/*", policy.Rotate), guardtest.Rule(rotator, "listed/*", policy.List))
 		var seen []string
 		for cursor := ""; ; {
 			list, err := w.Due(t.Context(), rotator, rotation.DueQuery{Within: 1000 * 3600e9, IncludeOverdue: true, Limit: 1, Cursor: cursor})
@@ -238,9 +239,9 @@ func TestWriteAttachesWithinRights(t *testing.T) {
 			_, err := w.secrets.Write(t.Context(), writer, w.path("app/a"), in)
 			return err
 		}
-		w.sets.grant(t, rule(writer, "app/*", policy.Write))
+		w.sets.Grant(t, guardtest.Rule(writer, "app/*", policy.Write))
 		wantFault(t, write("free"), fault.CodeAccessDenied)
-		w.sets.grant(t, rule(writer, "app/*", policy.Write, policy.Rotate))
+		w.sets.Grant(t, guardtest.Rule(writer, "app/*", policy.Write, policy.Rotate))
 		wantFault(t, write("nightly"), fault.CodeManagedResource)
 		wantFault(t, write("absent"), fault.CodeRotationPolicyNotFound)
 		if _, err := w.secrets.ReadMetadata(t.Context(), root, w.path("app/a")); !fault.Is(err, fault.CodeSecretNotFound) {

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/scailabs/scaivault/internal/generate"
-	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/seal"
@@ -34,7 +34,7 @@ type world struct {
 	keys    *seal.Keyring
 	jobs    *jobs.Queue
 	trail   *trail
-	sets    *sets
+	sets    *guardtest.Sets
 	recipes *recipes
 	clock   *clock
 }
@@ -54,7 +54,7 @@ func newWorld(tb testing.TB, db *store.DB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &world{TB: tb, db: db, keys: keys, trail: &trail{}, sets: newSets(tb), recipes: &recipes{}, clock: newClock()}
+	w := &world{TB: tb, db: db, keys: keys, trail: &trail{}, sets: guardtest.NewSets(tb), recipes: &recipes{}, clock: newClock()}
 	w.jobs = jobs.New(jobs.Options{DB: db, Now: w.clock.now})
 	return w.started()
 }
@@ -163,46 +163,6 @@ func (w *world) said() []string {
 		said = append(said, text)
 	}
 	return said
-}
-
-// sets compiles the same policies for every tenant.
-type sets struct {
-	mu       sync.Mutex
-	set      *policy.Set
-	revision int64
-}
-
-func newSets(tb testing.TB) *sets {
-	tb.Helper()
-	s := &sets{revision: 1}
-	s.grant(tb)
-	return s
-}
-
-func (s *sets) grant(tb testing.TB, policies ...policy.Policy) {
-	tb.Helper()
-	set, err := policy.Compile(policies)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.set = set
-}
-
-func (s *sets) Set(context.Context, string, int64) (*policy.Set, int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.set, s.revision, nil
-}
-
-// rule is a policy that grants who permissions on one pattern.
-func rule(who guard.Caller, pattern string, permissions ...policy.Permission) policy.Policy {
-	return policy.Policy{
-		ID: "pol_" + pattern + who.ID, Name: pattern + who.ID, Active: true,
-		Rules:    []policy.Rule{{Pattern: pattern, Permissions: permissions}},
-		Bindings: []policy.Binding{{ID: "b", IdentityType: who.Type, IdentityID: who.ID}},
-	}
 }
 
 // recipes are secret policies in memory. What is not among them is not found, or fails with fail.

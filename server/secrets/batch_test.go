@@ -12,6 +12,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 )
 
@@ -37,7 +38,7 @@ func TestBatchRead(t *testing.T) {
 			w.mustWrite(t, path, value(`{"v":1}`))
 		}
 		w.mustWrite(t, "a", value(`{"v":2}`))
-		w.sets.grant(t, rule(billing, "?", policy.Read))
+		w.sets.Grant(t, guardtest.Rule(billing, "?", policy.Read))
 		before := w.trail.count()
 		paths := []string{"a", "b", "a", "x", "secret", "Bad//Path", "y"}
 		for range 2 { // the second time from memory
@@ -68,7 +69,7 @@ func TestBatchReadFailsFast(t *testing.T) {
 		for _, path := range []string{"a", "b", "c", "secret"} {
 			w.mustWrite(t, path, value(`{}`))
 		}
-		w.sets.grant(t, rule(billing, "?", policy.Read))
+		w.sets.Grant(t, guardtest.Rule(billing, "?", policy.Read))
 		tests := []struct {
 			name    string
 			paths   []string
@@ -146,7 +147,7 @@ func TestBatchMetadata(t *testing.T) {
 		for _, path := range []string{"env/a", "env/b", "env/b/c", "other/x", "hidden"} {
 			etags[path] = w.mustWrite(t, path, value(`{}`)).Etag
 		}
-		w.sets.grant(t, rule(billing, "env/**", policy.List), rule(billing, "other/*", policy.List), rule(billing, "hidden", policy.Read))
+		w.sets.Grant(t, guardtest.Rule(billing, "env/**", policy.List), guardtest.Rule(billing, "other/*", policy.List), guardtest.Rule(billing, "hidden", policy.Read))
 		got, err := w.BatchMetadata(t.Context(), billing, vaultapi.BatchRequest{Paths: []string{"env/a", "hidden", "env/none", "env/*"}})
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
 	"github.com/scailabs/scaivault/server/store/storetest"
@@ -19,7 +20,7 @@ func benched(b *testing.B, engine store.Engine, cacheBytes int64) (*world, []sec
 	b.Helper()
 	w := newWorld(b, storetest.Open(b, storetest.Options(b, engine)), func(d *secrets.Deps) { d.CacheBytes = cacheBytes })
 	w.trail.discard = true
-	w.sets.grant(b, rule(billing, "environments/*/billing/**", policy.Admin))
+	w.sets.Grant(b, guardtest.Rule(billing, "environments/*/billing/**", policy.Admin))
 	paths := make([]secrets.Path, benchSecrets)
 	for i := range paths {
 		paths[i] = at(b, fmt.Sprintf("environments/production/billing/service-%04d", i))

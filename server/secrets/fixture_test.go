@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/secrets"
@@ -27,7 +27,7 @@ type world struct {
 	keys  *seal.Keyring
 	jobs  *jobs.Queue
 	trail *trail
-	sets  *sets
+	sets  *guardtest.Sets
 	clock *clock
 }
 
@@ -46,7 +46,7 @@ func newWorld(tb testing.TB, db *store.DB, change ...func(*secrets.Deps)) *world
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &world{db: db, keys: keys, trail: &trail{}, sets: newSets(tb), clock: newClock()}
+	w := &world{db: db, keys: keys, trail: &trail{}, sets: guardtest.NewSets(tb), clock: newClock()}
 	w.jobs = jobs.New(jobs.Options{DB: db, Now: w.clock.now})
 	d := secrets.Deps{DB: db, Keys: keys, Guard: guardOf(w), Jobs: w.jobs}
 	for _, c := range change {
@@ -154,46 +154,6 @@ func (w *world) events(tb testing.TB) []guard.Event {
 		tb.Fatal(err)
 	}
 	return out
-}
-
-// sets compiles the same policies for every tenant.
-type sets struct {
-	mu       sync.Mutex
-	set      *policy.Set
-	revision int64
-}
-
-func newSets(tb testing.TB) *sets {
-	tb.Helper()
-	s := &sets{revision: 1}
-	s.grant(tb)
-	return s
-}
-
-func (s *sets) grant(tb testing.TB, policies ...policy.Policy) {
-	tb.Helper()
-	set, err := policy.Compile(policies)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.set = set
-}
-
-func (s *sets) Set(context.Context, string, int64) (*policy.Set, int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.set, s.revision, nil
-}
-
-// rule is a policy that grants who permissions on one pattern.
-func rule(who guard.Caller, pattern string, permissions ...policy.Permission) policy.Policy {
-	return policy.Policy{
-		ID: "pol_" + pattern + who.ID, Name: pattern + who.ID, Active: true,
-		Rules:    []policy.Rule{{Pattern: pattern, Permissions: permissions}},
-		Bindings: []policy.Binding{{ID: "b", IdentityType: who.Type, IdentityID: who.ID}},
-	}
 }
 
 var everyScope = []string{secrets.ScopeRead, secrets.ScopeWrite, secrets.ScopeDelete, secrets.ScopeList}

@@ -12,6 +12,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
@@ -72,7 +73,7 @@ func (w *generating) read(t *testing.T, path string) map[string]any {
 
 func TestAGeneratedWriteAnswersWithoutTheValue(t *testing.T) {
 	eachGenerating(t, func(t *testing.T, w *generating) {
-		w.sets.grant(t, rule(billing, "app/**", policy.Write))
+		w.sets.Grant(t, guardtest.Rule(billing, "app/**", policy.Write))
 		seen := map[string]bool{}
 		for version, ref := range []string{"db", w.db.ID} {
 			info, err := w.Write(t.Context(), billing, at(t, "app/db"), from(ref))

@@ -15,6 +15,7 @@ import (
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
 	"github.com/scailabs/scaivault/server/store/storetest"
@@ -123,7 +124,7 @@ func TestMistake38NoFailureShowsAValue(t *testing.T) {
 // showRest drives the calls that answer without values.
 func showRest(t *testing.T, w *world, shown *out) {
 	t.Helper()
-	w.sets.grant(t, rule(billing, "**", policy.Admin))
+	w.sets.Grant(t, guardtest.Rule(billing, "**", policy.Admin))
 	info, err1 := w.ReadMetadata(t.Context(), billing, at(t, "a"))
 	versions, err2 := w.Versions(t.Context(), billing, at(t, "a"))
 	list, err3 := w.List(t.Context(), billing, secrets.ListQuery{Limit: 10, IncludeMetadata: true})

@@ -16,6 +16,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -150,15 +151,15 @@ func TestListShowsOnlyWhatTheCallerMayList(t *testing.T) {
 			want   []string
 		}{
 			{"nothing", nil, nil},
-			{"read is not list", []policy.Policy{rule(billing, "**", policy.Read)}, nil},
-			{"one level", []policy.Policy{rule(billing, "env/dev/*", policy.List)}, []string{"env/dev/a", "env/dev/b"}},
-			{"two rules", []policy.Policy{rule(billing, "env/*/a", policy.List), rule(billing, "zoo", policy.Admin)}, []string{"env/dev/a", "env/prod/a", "zoo"}},
-			{"exact", []policy.Policy{rule(billing, "env/prod/b", policy.List), rule(billing, "shared/**", policy.List)}, []string{"env/prod/b", "shared/x"}},
-			{"all", []policy.Policy{rule(billing, "**", policy.List)}, []string{"env/dev/a", "env/dev/b", "env/dev/c/d", "env/prod/a", "env/prod/b", "shared/x", "zoo"}},
-			{"another class", []policy.Policy{rule(billing, "partner:**", policy.List)}, nil},
+			{"read is not list", []policy.Policy{guardtest.Rule(billing, "**", policy.Read)}, nil},
+			{"one level", []policy.Policy{guardtest.Rule(billing, "env/dev/*", policy.List)}, []string{"env/dev/a", "env/dev/b"}},
+			{"two rules", []policy.Policy{guardtest.Rule(billing, "env/*/a", policy.List), guardtest.Rule(billing, "zoo", policy.Admin)}, []string{"env/dev/a", "env/prod/a", "zoo"}},
+			{"exact", []policy.Policy{guardtest.Rule(billing, "env/prod/b", policy.List), guardtest.Rule(billing, "shared/**", policy.List)}, []string{"env/prod/b", "shared/x"}},
+			{"all", []policy.Policy{guardtest.Rule(billing, "**", policy.List)}, []string{"env/dev/a", "env/dev/b", "env/dev/c/d", "env/prod/a", "env/prod/b", "shared/x", "zoo"}},
+			{"another class", []policy.Policy{guardtest.Rule(billing, "partner:**", policy.List)}, nil},
 		}
 		for _, test := range tests {
-			w.sets.grant(t, test.grants...)
+			w.sets.Grant(t, test.grants...)
 			for _, limit := range []int{1, 2, 100} {
 				if got, _ := w.pages(t, billing, secrets.ListQuery{Limit: limit}); cmp.Diff(test.want, got) != "" {
 					t.Errorf("%s, limit %d: %q, want %q", test.name, limit, got, test.want)
@@ -182,16 +183,16 @@ func TestTheScanBehindAPageIsBounded(t *testing.T) {
 		paths[11_000] = "n/11000/mine"
 		paths[40] = "n/00040/mine"
 		w.fill(t, paths...)
-		w.sets.grant(t, rule(billing, "n/*/mine", policy.List))
+		w.sets.Grant(t, guardtest.Rule(billing, "n/*/mine", policy.List))
 		got, pages := w.pages(t, billing, secrets.ListQuery{Limit: 1})
 		if diff := cmp.Diff([]string{"n/00040/mine", "n/11000/mine"}, got); diff != "" || pages < 3 {
 			t.Errorf("in %d pages:\n%s", pages, diff)
 		}
 		ranges := make([]policy.Policy, 0, 300)
 		for i := range 300 {
-			ranges = append(ranges, rule(billing, fmt.Sprintf("none/%03d/**", i), policy.List))
+			ranges = append(ranges, guardtest.Rule(billing, fmt.Sprintf("none/%03d/**", i), policy.List))
 		}
-		w.sets.grant(t, append(ranges, rule(billing, "zz/**", policy.List))...)
+		w.sets.Grant(t, append(ranges, guardtest.Rule(billing, "zz/**", policy.List))...)
 		w.fill(t, "zz/a")
 		if got, pages := w.pages(t, billing, secrets.ListQuery{Limit: 100}); !slices.Equal(got, []string{"zz/a"}) || pages < 2 {
 			t.Errorf("%q in %d pages", got, pages)
@@ -215,7 +216,7 @@ func TestListOfExpiring(t *testing.T) {
 				t.Errorf("limit %d, with a prefix: %q", limit, got)
 			}
 		}
-		w.sets.grant(t, rule(billing, "env/*", policy.List))
+		w.sets.Grant(t, guardtest.Rule(billing, "env/*", policy.List))
 		if got, _ := w.pages(t, billing, secrets.ListQuery{Limit: 10, ExpiringWithin: 24 * time.Hour}); !slices.Equal(got, []string{"env/soon"}) {
 			t.Errorf("what billing may list: %q", got)
 		}

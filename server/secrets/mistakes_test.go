@@ -7,6 +7,7 @@ import (
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -19,7 +20,7 @@ import (
 func TestMistake01PrefixGrantsNothing(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		w.fill(t, "env", "env/dev/a", "env/dev/b", "env/prod/a", "env/prod/b", "env/prod/c/d")
-		w.sets.grant(t, rule(billing, "env/*", policy.List), rule(billing, "env/*/a", policy.List), rule(billing, "env/**", policy.Read))
+		w.sets.Grant(t, guardtest.Rule(billing, "env/*", policy.List), guardtest.Rule(billing, "env/*/a", policy.List), guardtest.Rule(billing, "env/**", policy.Read))
 		for prefix, want := range map[string]string{
 			"": "env/dev/a env/prod/a", "env": "env/dev/a env/prod/a", "env/": "env/dev/a env/prod/a", "env/prod": "env/prod/a",
 			"env/prod/": "env/prod/a", "env/prod/b": "", "env/prod/c/": "",

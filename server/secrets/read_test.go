@@ -12,6 +12,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -68,7 +69,7 @@ func TestForbiddenLooksTheSameWhetherOrNotThere(t *testing.T) {
 func TestMistake03MetadataAndDeletionAreJudgedLikeTheValue(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		w.mustWrite(t, "app/db", value(`{}`))
-		w.sets.grant(t, rule(billing, "app/*", policy.Read))
+		w.sets.Grant(t, guardtest.Rule(billing, "app/*", policy.Read))
 		p := at(t, "app/db")
 		if _, err := w.Read(t.Context(), billing, p, 0); err != nil {
 			t.Errorf("read: %v", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 )
 
@@ -116,7 +117,7 @@ func TestRestoreByTheRightToDeleteOrToWrite(t *testing.T) {
 			w.mustDelete(t, "a", false)
 			who := billing
 			who.Scopes = test.scopes
-			w.sets.grant(t, rule(who, "a", test.permission))
+			w.sets.Grant(t, guardtest.Rule(who, "a", test.permission))
 			_, err := w.Restore(t.Context(), who, at(t, "a"))
 			if got := fault.Code(err); got != test.code {
 				t.Errorf("%s: %q, want %q", test.name, got, test.code)

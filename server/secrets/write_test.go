@@ -17,6 +17,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/secrets"
 	"github.com/scailabs/scaivault/server/store"
 	"github.com/scailabs/scaivault/server/store/storetest"
@@ -277,7 +278,7 @@ func TestAWriteThatIsNotCommittedLeavesNothing(t *testing.T) {
 
 func TestWriteNeedsScopeAndPermission(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
-		w.sets.grant(t, rule(billing, "env/billing/**", policy.Write))
+		w.sets.Grant(t, guardtest.Rule(billing, "env/billing/**", policy.Write))
 		if _, err := w.Write(t.Context(), billing, at(t, "env/billing/db"), value(`{}`)); err != nil {
 			t.Errorf("allowed: %v", err)
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/events/webhooks"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/secrets"
@@ -51,7 +52,7 @@ type world struct {
 	root     *seal.RootKey
 	clock    *clock
 	audit    *recorder
-	sets     *sets
+	sets     *guardtest.Sets
 	logged   *lines
 	replicas []*replica
 	*replica
@@ -87,7 +88,7 @@ func newWorld(tb testing.TB, db *store.DB, c *clock) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &world{TB: tb, db: db, root: root, clock: c, audit: &recorder{}, sets: &sets{}, logged: &lines{}}
+	w := &world{TB: tb, db: db, root: root, clock: c, audit: &recorder{}, sets: &guardtest.Sets{}, logged: &lines{}}
 	w.grant("**")
 	return w
 }
@@ -140,11 +141,7 @@ func (w *world) grant(patterns ...string) {
 	for _, pattern := range patterns {
 		p.Rules = append(p.Rules, policy.Rule{Pattern: pattern, Permissions: []policy.Permission{policy.List, policy.Read, policy.Write, policy.Delete}})
 	}
-	set, err := policy.Compile([]policy.Policy{p})
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.sets.current.Store(set)
+	w.sets.Grant(w, p)
 }
 
 // write writes secrets as alice.
@@ -369,13 +366,6 @@ func (r *recorder) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return fmt.Sprintf("%+v", r.entries)
-}
-
-// sets gives the one set a test has made.
-type sets struct{ current atomic.Pointer[policy.Set] }
-
-func (s *sets) Set(context.Context, string, int64) (*policy.Set, int64, error) {
-	return s.current.Load(), 1, nil
 }
 
 // clock is real time, moved on by a test.
