@@ -283,7 +283,8 @@ func (c *cancelling) run() {
 	c.s.Commits(c.hold(second))
 	if c.begun {
 		open()
-		c.s.Eventually("all have begun", func() bool { return c.held.Load() > 1 && c.metric("scaivault_db_write_queue_depth") == 0 })
+		// The next batch is at its commit, and takes more than fifty. Jobs of the server may queue behind it.
+		c.s.Eventually("all have begun", func() bool { return c.held.Load() > 1 })
 		leave()
 	} else {
 		leave()
