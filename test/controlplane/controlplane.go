@@ -83,7 +83,7 @@ func start(ctx context.Context, p *Plane, name string) (*Plane, error) {
 		return nil, err
 	}
 	p.running = map[string]running{}
-	ports, err := freePorts(4)
+	ports, err := FreePorts(4)
 	if err != nil {
 		return nil, err
 	}

@@ -71,13 +71,18 @@ const (
 // tests that share the control plane with no other at that moment.
 func (p *Plane) Stop(tb testing.TB) {
 	tb.Helper()
-	for _, name := range []string{controllers, apiServer} {
-		r := p.running[name]
-		if err := syscall.Kill(-r.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			tb.Fatalf("end %s: %v", name, err)
-		}
-		tb.Log(name, "was stopped:", <-r.exited)
+	p.Kill(tb, controllers)
+	p.Kill(tb, apiServer)
+}
+
+// Kill ends a process that was launched, by its name, and waits for the end.
+func (p *Plane) Kill(tb testing.TB, name string) {
+	tb.Helper()
+	r := p.running[name]
+	if err := syscall.Kill(-r.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		tb.Fatalf("end %s: %v", name, err)
 	}
+	tb.Log(name, "was stopped:", <-r.exited)
 }
 
 // Restart starts them again at the same addresses and waits until they serve.

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Process is a program that runs until the test process ends.
+// Process is a program that runs until the test process ends, or Kill ends it.
 type Process struct {
 	// Name is its file's name; its output goes to Name.log in the plane's directory.
 	Name string
@@ -163,8 +163,8 @@ func tail(path string) string {
 	return string(b[max(0, len(b)-2000):])
 }
 
-// freePorts returns ports nobody listened on a moment ago, all different.
-func freePorts(n int) ([]int, error) {
+// FreePorts returns ports of loopback nobody listened on a moment ago, all different.
+func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
