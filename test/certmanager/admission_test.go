@@ -7,7 +7,10 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +41,14 @@ func TestWhoAsksAndWhoApproves(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "does not have permissions to set approved/denied conditions") {
 		t.Fatalf("approved by who made it: %v", err)
 	}
+
+	w.until("the stock approver is refused", func() error {
+		log, err := os.ReadFile(filepath.Join(w.plane.Dir, "cert-manager-controller.log"))
+		if err == nil && !strings.Contains(string(log), "does not have permissions to set approved/denied conditions") {
+			err = errors.New("its log says nothing of it")
+		}
+		return err
+	})
 
 	w.mayApprove("vaultsecrets.scaivault.io/*")
 	w.until("a request that may be approved", func() error {
