@@ -79,9 +79,6 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	recipes := secretpolicies.New(secretpolicies.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors})
 	book := rotation.NewBook(c.db, c.guard, c.jobs)
 	c.secrets = secrets.New(secrets.Deps{DB: c.db, Guard: c.guard, Keys: keys, Jobs: c.jobs, Recipes: recipes, Rotations: book})
-	c.rotation = rotation.New(rotation.Deps{
-		Book: book, Guard: c.guard, Heads: c.secrets, Writer: c.secrets, Recipes: recipes, CursorKey: cursors, Log: s.log,
-	})
 	recipes.UsedBy(c.secrets, book)
 	outgoing, err := s.config.egress()
 	if err != nil {
@@ -90,6 +87,10 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 	c.webhooks = webhooks.New(webhooks.Deps{
 		DB: c.db, Guard: c.guard, Keys: keys, Events: c.events, Queue: c.jobs, Sender: outgoing,
 		Subscriptions: events.NewJudge(c.guard), Secrets: c.secrets, Log: s.log,
+	})
+	c.rotation = rotation.New(rotation.Deps{
+		Book: book, Guard: c.guard, Heads: c.secrets, Writer: c.secrets, Recipes: recipes, Receivers: c.webhooks,
+		CursorKey: cursors, Log: s.log,
 	})
 	limits, err := s.config.limits()
 	if err != nil {

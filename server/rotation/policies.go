@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
@@ -32,7 +34,7 @@ func (s *Service) CreatePolicy(ctx context.Context, who guard.Caller, w vaultapi
 			}
 			return vaultapi.RotationPolicy{}, err
 		}
-		if err := s.linked(c, &p); err != nil {
+		if err := s.linked(c, &p, nil); err != nil {
 			return vaultapi.RotationPolicy{}, err
 		}
 		p.created, p.updated = c.Now().UnixMicro(), c.Now().UnixMicro()
@@ -44,12 +46,22 @@ func (s *Service) CreatePolicy(ctx context.Context, who guard.Caller, w vaultapi
 	})
 }
 
-// linked names a policy's secret policy by its id.
-func (s *Service) linked(c *guard.Call, p *policy) (err error) {
+// linked names a policy's secret policy by its id, and refuses webhooks that are not there. Those the policy had
+// already may have been deleted since: nothing is sent to them.
+func (s *Service) linked(c *guard.Call, p *policy, had []string) (err error) {
 	if p.settings.SecretPolicyID != "" {
-		p.settings.SecretPolicyID, err = s.recipes.Find(c, p.settings.SecretPolicyID)
+		if p.settings.SecretPolicyID, err = s.recipes.Find(c, p.settings.SecretPolicyID); err != nil {
+			return err
+		}
 	}
-	return err
+	added := slices.DeleteFunc(slices.Clone(p.settings.WebhookIDs), func(id string) bool { return slices.Contains(had, id) })
+	missing, err := s.receivers.Missing(c, added)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return fault.Validation(map[string]string{
+		"webhook_ids": "there is no webhook " + strings.Join(missing, ", ") + ": list them with GET /v1/webhooks",
+	})
 }
 
 func noted(c *guard.Call, p policy) {
@@ -192,7 +204,7 @@ func (s *Service) edit(ctx context.Context, who guard.Caller, ref string, e edit
 		if err := checkSettings(next.name, next.settings, c.Now()); err != nil {
 			return zero, err
 		}
-		if err := s.linked(c, &next); err != nil {
+		if err := s.linked(c, &next, have.settings.WebhookIDs); err != nil {
 			return zero, err
 		}
 		if reflect.DeepEqual(have, next) {

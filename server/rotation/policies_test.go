@@ -51,6 +51,7 @@ func TestPolicyRules(t *testing.T) {
 			"two recipes": {vaultapi.RotationPolicyWrite{Interval: "90d", AutoGenerate: true, Generate: recipe("random", "{}"), SecretPolicyID: "sp"},
 				fault.CodeValidation, []string{"generate"}},
 			"absent recipe": {vaultapi.RotationPolicyWrite{Interval: "90d", AutoGenerate: true, SecretPolicyID: "sp"}, fault.CodeSecretPolicyNotFound, nil},
+			"no webhook":    {vaultapi.RotationPolicyWrite{Interval: "90d", WebhookIDs: []string{"wh_ops", "wh_none"}}, fault.CodeValidation, []string{"webhook_ids"}},
 			"webhook":       {vaultapi.RotationPolicyWrite{Interval: "90d", WebhookIDs: []string{"hook"}}, fault.CodeValidation, []string{"webhook_ids[0]"}},
 		} {
 			test.in.Name = "p"

@@ -79,13 +79,20 @@ type Recipes interface {
 	Generate(ctx context.Context, tenant, ref string) (id string, made generate.Result, err error)
 }
 
-// Deps is what a Service stands on. Book, Guard, Heads, Writer and Recipes are required.
+// Receivers are webhooks.
+type Receivers interface {
+	// Missing gives those of ids that no webhook of the caller's tenant has.
+	Missing(c *guard.Call, ids []string) ([]string, error)
+}
+
+// Deps is what a Service stands on. Book, Guard, Heads, Writer, Recipes and Receivers are required.
 type Deps struct {
 	Book      *Book
 	Guard     *guard.Guard
 	Heads     Heads
 	Writer    Writer
 	Recipes   Recipes
+	Receivers Receivers
 	Random    io.Reader      // of values; nil: crypto/rand
 	Jitter    func() float64 // of pauses after a failure, from [0, 1); nil: random
 	CursorKey []byte         // signs list cursors, the same on every replica; empty: the installation's id
@@ -95,22 +102,26 @@ type Deps struct {
 // Service keeps rotation policies and rotates. Every method authorises and audits; each is one use case. Wherever
 // it takes a policy's id, the policy's name will do (contract OC-2).
 type Service struct {
-	book    *Book
-	db      *store.DB
-	guard   *guard.Guard
-	heads   Heads
-	writer  Writer
-	recipes Recipes
-	random  io.Reader
-	jitter  func() float64
-	slow    chan struct{} // holds a token for each recipe with RSA keys or bcrypt hashes that is at work
-	cursors cursor.Signer
-	log     *slog.Logger
+	book      *Book
+	db        *store.DB
+	guard     *guard.Guard
+	heads     Heads
+	writer    Writer
+	recipes   Recipes
+	receivers Receivers
+	random    io.Reader
+	jitter    func() float64
+	slow      chan struct{} // holds a token for each recipe with RSA keys or bcrypt hashes that is at work
+	cursors   cursor.Signer
+	log       *slog.Logger
 }
 
 // New makes the service.
 func New(d Deps) *Service {
-	s := &Service{book: d.Book, db: d.Book.db, guard: d.Guard, heads: d.Heads, writer: d.Writer, recipes: d.Recipes, random: d.Random, jitter: d.Jitter, log: d.Log}
+	s := &Service{
+		book: d.Book, db: d.Book.db, guard: d.Guard, heads: d.Heads, writer: d.Writer, recipes: d.Recipes, receivers: d.Receivers,
+		random: d.Random, jitter: d.Jitter, log: d.Log,
+	}
 	if s.random == nil {
 		s.random = rand.Reader
 	}

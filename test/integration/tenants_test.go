@@ -35,7 +35,7 @@ var harmless = strings.Fields(`action active allowed_paths[] audience cluster co
 	rules[].permissions[] scope scopes[] secret_type service_account source_ip subject_token subject_token_type success timeout to version view
 	active_only auto_generate cron delivery.secret delivery.url enabled ends_at ends_in filters.path_prefix filters.secret_type filters.tags[]
 	generate.fields[].config generate.fields[].generator generate.fields[].name grace_hold grace_period include_overdue interval
-	options.notify_before[] previous_secret_ttl reason secret spread status time_zone url warn_before[] webhook_ids[] window within_hours`)
+	options.notify_before[] previous_secret_ttl reason secret spread status time_zone url warn_before[] window within_hours`)
 
 // swap is what an attacker puts in the place of its own, and the code that this must be answered with; "" where
 // the call itself is in order and its answer must know nothing of the victim.
@@ -66,6 +66,8 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 		case o.ID == "auditIdentity":
 			return []swap{{"user:dev", "user:" + theirs, ""}}
 		}
+	case "webhook_ids[]":
+		return []swap{{own.Webhook, other.Webhook, "validation_error"}}
 	case "binding_id":
 		return []swap{{own.Binding, other.Binding, "binding_not_found"}}
 	case "cursor":
@@ -74,8 +76,8 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 			{own.TrustCursor, other.TrustCursor, "invalid_cursor"}, {own.SecretPolicyCursor, other.SecretPolicyCursor, "invalid_cursor"},
 			{own.RotationCursor, other.RotationCursor, "invalid_cursor"}, {own.AssignmentCursor, other.AssignmentCursor, "invalid_cursor"},
 			{own.HistoryCursor, other.HistoryCursor, "invalid_cursor"}, {own.DueCursor, other.DueCursor, "invalid_cursor"},
-			{own.WebhookCursor, other.WebhookCursor, ""}, {own.DeliveryCursor, other.DeliveryCursor, ""},
-			{own.AuditCursor, other.AuditCursor, "invalid_cursor"}, {own.SubscriptionCur, other.SubscriptionCur, ""},
+			{"cursor=" + own.WebhookCursor, "cursor=" + other.WebhookCursor, ""}, {"cursor=" + own.DeliveryCursor, "cursor=" + other.DeliveryCursor, ""},
+			{own.AuditCursor, other.AuditCursor, "invalid_cursor"}, {"cursor=" + own.SubscriptionCur, "cursor=" + other.SubscriptionCur, ""},
 			{"/" + own.Secret, "/" + own.Secret + "?cursor=" + other.AuditCursor, "invalid_cursor"},
 			{"user:dev?limit=1", "user:dev?limit=1&cursor=" + other.AuditCursor, "invalid_cursor"},
 		}

@@ -47,11 +47,13 @@ func (w *World) rotationCalls() map[string]Request {
 	one := all + "/" + w.RotationPolicy
 	held := func(path string) string { return one + "/secrets/" + path }
 	due := "?" + dueQuery + "&cursor=" + w.DueCursor
+	told := w.rotated("-new")
+	told["webhook_ids"] = []string{w.Webhook}
 	return map[string]Request{
 		"listRotationPolicies":  {Path: all + "?limit=1&cursor=" + w.RotationCursor},
-		"createRotationPolicy":  {Path: all, Body: w.rotated("-new")},
+		"createRotationPolicy":  {Path: all, Body: told},
 		"readRotationPolicy":    {Path: one},
-		"patchRotationPolicy":   {Path: one, Body: object{"description": "d"}},
+		"patchRotationPolicy":   {Path: one, Body: object{"description": "d", "webhook_ids": []string{w.Webhook}}},
 		"deleteRotationPolicy":  {Path: one},
 		"enableRotationPolicy":  {Path: one + "/enable"},
 		"disableRotationPolicy": {Path: one + "/disable"},

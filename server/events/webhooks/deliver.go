@@ -38,7 +38,8 @@ const (
 WHERE tenant = $1 AND webhook_id = $2 AND due_at <= $3 ORDER BY due_at LIMIT $5%s)
 UPDATE deliveries SET due_at = $4, fence = fence + 1 WHERE tenant = $1 AND id IN (SELECT id FROM due)
 RETURNING id, event_id, event_type, body, attempts, fence`
-	nextDue    = `SELECT COALESCE(MIN(due_at), 0) FROM deliveries WHERE tenant = $1 AND webhook_id = $2 AND due_at IS NOT NULL`
+	nextDue = `SELECT COALESCE(MIN(due_at), 0), (SELECT COUNT(*) FROM webhooks WHERE tenant = $1 AND id = $2)
+FROM deliveries WHERE tenant = $1 AND webhook_id = $2 AND due_at IS NOT NULL`
 	deleteSome = `DELETE FROM deliveries WHERE tenant = $1 AND id IN (SELECT id FROM deliveries WHERE tenant = $1 AND webhook_id = $2 LIMIT $3)`
 	purgeSome  = `DELETE FROM deliveries WHERE tenant = $1 AND id IN
 (SELECT id FROM deliveries WHERE tenant = $1 AND id < $2 AND due_at IS NULL ORDER BY id LIMIT $3)`
@@ -198,9 +199,9 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// settle makes the webhook's job due with its next delivery; again says that it is due already. The job's row is
-// taken first: a dispatcher that is adding a delivery at the same time writes it too, so one waits for the other and
-// neither overlooks what the other did.
+// settle makes the webhook's job due with its next delivery; again says that it is due already, or that the webhook was
+// deleted meanwhile. The job's row is taken first: a dispatcher that is adding a delivery at the same time, or somebody
+// who deletes the webhook, writes it too, so one waits for the other and neither overlooks what the other did.
 func (s *Service) settle(ctx context.Context, r ref, due time.Time) (again bool, err error) {
 	err = s.DB.Update(ctx, func(tx *store.Tx) error {
 		again = false
@@ -208,11 +209,14 @@ func (s *Service) settle(ctx context.Context, r ref, due time.Time) (again bool,
 		if err := s.Queue.Schedule(tx, kindDelivery, r.tenant, r.id, now.Add(runLease)); err != nil {
 			return err
 		}
-		var at int64
-		if err := tx.QueryRow(nextDue, r.tenant, r.id).Scan(&at); err != nil {
+		var at, webhooks int64
+		if err := tx.QueryRow(nextDue, r.tenant, r.id).Scan(&at, &webhooks); err != nil {
 			return fmt.Errorf("next delivery: %w", err)
 		}
 		switch next := time.UnixMicro(at); {
+		case webhooks == 0:
+			again = true
+			return nil
 		case at == 0:
 			return s.Queue.Cancel(tx, kindDelivery, r.tenant, r.id)
 		case !next.After(latest(now, due)):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/store"
 )
 
@@ -114,4 +115,19 @@ func flag(b bool) int64 {
 		return 1
 	}
 	return 0
+}
+
+// Missing gives those of ids that no webhook of the caller's tenant has; those of subscriptions count as none.
+func (s *Service) Missing(c *guard.Call, ids []string) ([]string, error) {
+	var missing []string
+	for _, id := range ids {
+		w, err := scanWebhook(c.Tx.QueryRow(selectOne, c.Who.Tenant, id))
+		if err != nil && !fault.Is(err, fault.CodeWebhookNotFound) {
+			return nil, err
+		}
+		if err != nil || w.id != id { // a name is no id
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
 }
