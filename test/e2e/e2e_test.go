@@ -24,6 +24,7 @@ func TestKustomize(t *testing.T) {
 		step{"a file changes by kubelet alone", (*cluster).filesByKubelet},
 		step{"a file changes at once", (*cluster).filesAtOnce},
 		step{"a Deployment rolls by itself", (*cluster).roll},
+		step{"a password is rotated", (*cluster).rotate},
 		step{"the operator is killed", (*cluster).operatorKilled},
 		step{"the server is killed", (*cluster).serverKilled},
 	)
