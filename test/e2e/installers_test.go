@@ -66,7 +66,7 @@ func (h helm) down(c *cluster) {
 		"get vaultsecret db -n shop":  "vaultsecret.scaivault.io/db",
 		"get secrets db mail -n shop": "secret/db\nsecret/mail",
 	})
-	c.kubectl("delete --timeout=180s crd vaultsecrets.scaivault.io vaultpolicies.scaivault.io")
+	c.kubectl("delete --timeout=180s -k", filepath.Join(controlplane.Root(), "config/crd"))
 	c.kubectl("delete --timeout=180s namespace " + system)
 }
 
