@@ -15,6 +15,7 @@ import (
 	"github.com/scailabs/scaivault/server/guard"
 	"github.com/scailabs/scaivault/server/httpapi"
 	"github.com/scailabs/scaivault/server/jobs"
+	"github.com/scailabs/scaivault/server/pki"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/seal"
@@ -110,6 +111,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Policies:       rules,
 		SecretPolicies: recipes,
 		Rotation:       c.rotation,
+		PKI:            pki.New(pki.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors}),
 		Audit:          audit.NewService(c.trail, c.guard, c.secrets),
 		Authn:          c.authn,
 		Edge:           c.edge,

@@ -9,6 +9,7 @@ const (
 	CodeInvalidCursor     = "invalid_cursor"
 	CodeInvalidPolicy     = "invalid_policy"
 	CodeInvalidGlob       = "invalid_glob"
+	CodeInvalidRole       = "invalid_role"
 
 	CodeAuthenticationRequired = "authentication_required"
 	CodeTokenExpired           = "token_expired"
@@ -38,6 +39,15 @@ const (
 
 	CodeRotationPolicyNotFound = "rotation_policy_not_found"
 	CodeAssignmentNotFound     = "assignment_not_found"
+
+	CodeCANotFound          = "ca_not_found"
+	CodeRoleNotFound        = "role_not_found"
+	CodeCertificateNotFound = "certificate_not_found"
+
+	CodeCAExists           = "ca_exists"
+	CodeCAInactive         = "ca_inactive" // revoked or expired
+	CodeRoleExists         = "role_exists"
+	CodeCertificateRevoked = "certificate_revoked"
 
 	CodeSecretExists       = "secret_exists"
 	CodeVersionConflict    = "version_conflict"

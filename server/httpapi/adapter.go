@@ -5,8 +5,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/scailabs/scaivault/server/authn"
 	"github.com/scailabs/scaivault/server/fault"
@@ -37,6 +40,14 @@ type typed[In, Out any] struct {
 	media  string                   // "": application/json
 	wire   reflect.Type             // what the encoding makes of Out; nil: Out itself
 	plan   plan
+
+	variant variant[Out] // of the answer, for who asks for it by Accept
+}
+
+// variant is another form of an answer.
+type variant[Out any] struct {
+	media  []string
+	encode func([]byte, Out) []byte
 }
 
 // handle makes an endpoint.
@@ -61,6 +72,12 @@ func (e *typed[In, Out]) withEncoding(encode func([]byte, Out) []byte) *typed[In
 
 func (e *typed[In, Out]) withMedia(media string) *typed[In, Out] {
 	e.media = media
+	return e
+}
+
+// withVariant adds a form of the answer for callers whose Accept names one of its media types.
+func (e *typed[In, Out]) withVariant(encode func([]byte, Out) []byte, media ...string) *typed[In, Out] {
+	e.variant = variant[Out]{media: media, encode: encode}
 	return e
 }
 
@@ -180,14 +197,32 @@ func (e *typed[In, Out]) send(ctx context.Context, s *Server, x *exchange, out O
 		x.WriteHeader(status)
 		return
 	}
-	if e.encode == nil {
+	encode, media := e.encode, e.mediaType()
+	if len(e.variant.media) > 0 {
+		x.Header().Set("Vary", "Accept")
+		if wanted := accepted(x.r.Header, e.variant.media); wanted != "" {
+			encode, media = e.variant.encode, wanted
+		}
+	}
+	if encode == nil {
 		s.sendJSON(ctx, x, status, out)
 		return
 	}
 	buf := s.buffers.get()
-	*buf = e.encode(*buf, out)
-	x.answer(status, e.mediaType(), *buf)
+	*buf = encode(*buf, out)
+	x.answer(status, media, *buf)
 	s.buffers.put(buf)
+}
+
+// accepted is the first media type of Accept that is among those offered; weights are not looked at.
+func accepted(h http.Header, offered []string) string {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		media, _, err := mime.ParseMediaType(part)
+		if err == nil && slices.Contains(offered, media) {
+			return media
+		}
+	}
+	return ""
 }
 
 func (s *Server) sendJSON(ctx context.Context, x *exchange, status int, out any) {

@@ -116,3 +116,20 @@ func appendBatchErrors(b []byte, errors map[string]vaultapi.BatchError) []byte {
 	}
 	return append(b, '}', '}')
 }
+
+// appendIssued appends a certificate with the private key that was made for it.
+func appendIssued(b []byte, c vaultapi.IssuedCertificate) []byte {
+	b = appendText(append(b, '{'), "id", c.ID)
+	b = appendText(b, "serial_number", c.SerialNumber)
+	b = appendText(b, "certificate", c.Certificate)
+	b = appendText(b, "certificate_pem", c.CertificatePEM)
+	b = appendText(b, "private_key", c.PrivateKey.Reveal())
+	b = appendStrings(b, "ca_chain", c.CAChain)
+	b = appendText(b, "ca_chain_pem", c.CAChainPEM)
+	b = appendText(b, "common_name", c.CommonName)
+	b = appendTime(b, "valid_from", &c.ValidFrom)
+	b = appendTime(b, "valid_until", &c.ValidUntil)
+	b = appendTime(b, "not_after", &c.NotAfter)
+	b = appendTextIf(b, "replaces", c.Replaces)
+	return append(b, '}')
+}

@@ -23,6 +23,8 @@ const (
 	ratePolicyTest
 	ratePreview // values made to look at: an RSA key costs a second of a processor
 	rateRotation
+	rateIssue
+	ratePKI // what is not issued: reads and administration
 	rateSubscription
 	ratePoll
 	rateWebhook
@@ -52,6 +54,8 @@ func documentedLimits() [categories]limitRow {
 		ratePolicyTest:    {"policy_test", 200},
 		ratePreview:       {"secret_policy_preview", 20},
 		rateRotation:      {"rotation", 100},
+		rateIssue:         {"pki_issue", 50},
+		ratePKI:           {"pki_admin", 20},
 		rateSubscription:  {"subscription", 20},
 		ratePoll:          {"subscription_poll", 240},
 		rateWebhook:       {"webhook", 20},

@@ -5,6 +5,7 @@ import (
 	"github.com/scailabs/scaivault/server/authn"
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/events/webhooks"
+	"github.com/scailabs/scaivault/server/pki"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/secretpolicies"
@@ -17,6 +18,7 @@ type Services struct {
 	Policies       *policies.Service
 	SecretPolicies *secretpolicies.Service
 	Rotation       *rotation.Service
+	PKI            *pki.Service
 	Audit          *audit.Service
 	Events         *events.Service
 	Authn          *authn.Service

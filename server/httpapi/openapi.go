@@ -113,6 +113,7 @@ func configureSchemas(r *jsonschema.Reflector) {
 	r.AddTypeMapping(vaultapi.Time{}, time.Time{})
 	r.AddTypeMapping(vaultapi.MicroTime{}, time.Time{})
 	r.AddTypeMapping(vaultapi.Values{}, anyObject{})
+	r.AddTypeMapping(vaultapi.KeyText{}, "")
 	r.AddTypeMapping(json.RawMessage{}, anyObject{})
 	r.AddTypeMapping(map[string]any{}, anyObject{})
 	r.AddTypeMapping(vaultapi.Thresholds(""), durationList{})

@@ -20,6 +20,7 @@ const (
 	groupSecrets       = "secrets"
 	groupPolicies      = "policies"
 	groupRotation      = "rotation"
+	groupPKI           = "pki"
 	groupAudit         = "audit"
 	groupSubscriptions = "subscriptions"
 	groupWebhooks      = "webhooks"
@@ -64,6 +65,7 @@ func table(s *Server, services Services) []route {
 		rotationRoutes(rotationHandlers{service: services.Rotation}),
 		policyRoutes(policyHandlers{service: services.Policies}),
 		secretPolicyRoutes(secretPolicyHandlers{service: services.SecretPolicies}),
+		pkiRoutes(pkiHandlers{service: services.PKI}),
 		auditRoutes(auditHandlers{service: services.Audit}),
 		subscriptionRoutes(subscriptionHandlers{service: services.Events}),
 		webhookRoutes(webhookHandlers{service: services.Webhooks}),

@@ -21,7 +21,7 @@ func allRoutes(t *testing.T) []route {
 func TestEveryRowIsComplete(t *testing.T) {
 	camel := regexp.MustCompile(`^[a-z]+([A-Z][a-z]+)*$`)
 	scope := regexp.MustCompile(`^(none|any|admin|[a-z]+:[a-z]+)$`)
-	groups := []string{groupSecrets, groupPolicies, groupRotation, groupAudit, groupSubscriptions, groupWebhooks, groupAuth, groupSystem}
+	groups := []string{groupSecrets, groupPolicies, groupRotation, groupPKI, groupAudit, groupSubscriptions, groupWebhooks, groupAuth, groupSystem}
 	seen := map[string]bool{}
 	for _, r := range allRoutes(t) {
 		if !slices.Contains(methods(), r.method) || !strings.HasPrefix(r.pattern, "/v1/") || r.summary == "" || r.endpoint == nil {
@@ -66,7 +66,7 @@ func TestRoutesWithoutToken(t *testing.T) {
 	f := newFixture(t, Config{}, echoTable)
 	var got []string
 	for _, r := range allRoutes(t) {
-		target := strings.NewReplacer("{path...}", "a/b", "{id}", "x", "{binding_id}", "y").Replace(r.pattern)
+		target := strings.NewReplacer("{path...}", "a/b", "{id}", "x", "{binding_id}", "y", "{name}", "x", "{role}", "x").Replace(r.pattern)
 		w := f.do(t, r.method, target, "", "Authorization", "")
 		if w.Code == http.StatusOK {
 			got = append(got, r.id)

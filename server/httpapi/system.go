@@ -32,6 +32,8 @@ const (
 	scopeMetrics = "metrics:read"
 
 	mediaJSON       = "application/json"
+	mediaPEM        = "application/x-pem-file"
+	mediaText       = "text/plain"
 	mediaPrometheus = "text/plain; version=0.0.4; charset=utf-8"
 )
 

@@ -18,6 +18,7 @@ func TestTrafficFitsTheDocument(t *testing.T) {
 	policyTraffic(t, r)
 	secretPolicyTraffic(t, r)
 	rotationTraffic(t, r)
+	pkiTraffic(t, r)
 	subscriptionTraffic(t, r)
 	webhookTraffic(t, r)
 	auditTraffic(t, r)

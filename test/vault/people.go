@@ -40,7 +40,7 @@ func (s *Composed) Allow(identity, pattern string) (policy, binding string) {
 	var p, b struct {
 		ID string `json:"id"`
 	}
-	rules := []object{{"path_pattern": pattern, "permissions": []string{"admin"}}}
+	rules := []object{{"path_pattern": pattern, "permissions": []string{"admin"}}, {"path_pattern": "pki:" + pattern, "permissions": []string{"issue"}}}
 	s.Must(Request{Method: "POST", Path: "/v1/policies", Body: object{"name": "for-" + identity[len("user:"):], "rules": rules}}, &p)
 	s.Must(Request{Method: "POST", Path: "/v1/policies/" + p.ID + "/bindings", Body: object{"identity_id": identity}}, &b)
 	return p.ID, b.ID

@@ -39,6 +39,11 @@ type World struct {
 	Webhook                                         string // id
 	WebhookCursor, DeliveryCursor                   string // with limit=1
 
+	Authority, Certificate      string // ids; the role is <Name>-role
+	Serial                      string // of Certificate
+	AuthorityCursor, RoleCursor string // with limit=1
+	CertificateCursor           string // of certificateQuery
+
 	by       Caller
 	workload func() string // a fresh token of a workload
 }
@@ -62,6 +67,7 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.recipes()
 	w.rotation()
 	w.webhooks()
+	w.pki()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -149,7 +155,7 @@ func (w *World) events() {
 func (w *World) Call(o Operation) Request {
 	w.by.TB.Helper()
 	calls := w.calls()
-	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls()} {
+	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls()} {
 		maps.Copy(calls, more)
 	}
 	r, ok := calls[o.ID]
@@ -248,6 +254,7 @@ func (w *World) View() string {
 		"/v1/secret-policies/" + w.SecretPolicy, "/v1/secret-policies/" + w.Name + "-spare",
 		"/v1/rotation/policies/" + w.RotationPolicy, "/v1/rotation/policies/" + w.RotationPolicy + "/secrets", "/v1/rotation/policies/" + w.RotationPolicy + "/history",
 		"/v1/webhooks/" + w.Webhook, "/v1/webhooks/" + w.Webhook + "/deliveries",
+		"/v1/pki/ca/" + w.Authority, "/v1/pki/roles/" + w.Name + "-role", "/v1/pki/certificates/" + w.Certificate,
 	} {
 		a := w.by.Do(Request{Path: path})
 		if a.Status != http.StatusOK && a.Status != http.StatusNotFound {
