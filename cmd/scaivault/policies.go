@@ -22,44 +22,27 @@ func newPoliciesCommand(a *app) *cobra.Command {
 
 func newPolicyListCommand(a *app) *cobra.Command {
 	var f client.PolicyFilter
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List policies", Args: console.Arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.policies(cmd.Context(), f, limit)
-			if err != nil {
-				return err
-			}
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"ID", "NAME", "ACTIVE", "RULES", "BINDINGS", "PATTERNS"}}
-				for _, p := range list.Policies {
-					rows = append(rows, []string{p.ID, p.Name, fmt.Sprint(p.IsActive), fmt.Sprint(p.RuleCount), fmt.Sprint(p.BindingCount), patterns(p.Rules)})
-				}
-				return rows
-			})
-		},
-	}
+	cmd := policyListing(&f).command(a, "list", "List policies", 0)
 	cmd.Flags().BoolVar(&f.IncludeInactive, "inactive", false, "inactive ones too")
 	cmd.Flags().StringVar(&f.Owner, "owner", "", "only those of this owner")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return cmd
 }
 
-func (a *app) policies(ctx context.Context, f client.PolicyFilter, limit int) (vaultapi.PolicyList, error) {
-	c, err := a.connect()
-	if err != nil {
-		return vaultapi.PolicyList{}, err
+func policyListing(f *client.PolicyFilter) listing[vaultapi.Policy] {
+	return listing[vaultapi.Policy]{
+		name: "policies", heading: []string{"ID", "NAME", "ACTIVE", "RULES", "BINDINGS", "PATTERNS"},
+		row: func(p *vaultapi.Policy) []string {
+			return []string{p.ID, p.Name, fmt.Sprint(p.IsActive), fmt.Sprint(p.RuleCount), fmt.Sprint(p.BindingCount), patterns(p.Rules)}
+		},
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.Policy, *string, error) {
+			f.Limit, f.Cursor = at.size, at.cursor
+			page, err := c.Policies.List(ctx, *f)
+			if err != nil {
+				return nil, nil, err
+			}
+			return page.Policies, page.Cursor, nil
+		},
 	}
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.Policy, *string, error) {
-		f.Limit, f.Cursor = size, cursor
-		page, err := c.Policies.List(ctx, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.Policies, page.Cursor, nil
-	})
-	a.tellMore(cursor != nil)
-	return vaultapi.PolicyList{Policies: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
 }
 
 func patterns(rules []vaultapi.Rule) string {
@@ -267,24 +250,23 @@ func testRows(r *vaultapi.PolicyTestResult) [][]string {
 }
 
 func newWhoCanCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "who-can PERMISSION PATH", Short: "List who may do something to a path", Args: console.Arguments(cobra.ExactArgs(2)),
-		Example: "  scaivault policies who-can read environments/production/billing/stripe",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := a.policies(cmd.Context(), client.PolicyFilter{Permission: args[0], Path: args[1]}, largestPage)
-			if err != nil {
-				return err
-			}
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"IDENTITY", "POLICY", "NAME", "UNTIL"}}
-				for _, p := range list.Policies {
-					for _, b := range p.Bindings {
-						rows = append(rows, []string{b.IdentityID, p.ID, p.Name, maybeStamp(b.ExpiresAt)})
-					}
+	cmd := onObject(a, "who-can PERMISSION PATH", "List who may do something to a path", 2, func(ctx context.Context, c *client.Client, args []string) error {
+		l := policyListing(&client.PolicyFilter{Permission: args[0], Path: args[1]})
+		items, cursor, err := l.collect(ctx, c, nil, largestPage)
+		if err != nil {
+			return err
+		}
+		a.tellMore(cursor != nil)
+		return a.Show(l.whole(items, cursor), func() [][]string {
+			rows := [][]string{{"IDENTITY", "POLICY", "NAME", "UNTIL"}}
+			for _, p := range items {
+				for _, b := range p.Bindings {
+					rows = append(rows, []string{b.IdentityID, p.ID, p.Name, maybeStamp(b.ExpiresAt)})
 				}
-				return rows
-			})
-		},
-	}
+			}
+			return rows
+		})
+	})
+	cmd.Example = "  scaivault policies who-can read environments/production/billing/stripe"
 	return cmd
 }

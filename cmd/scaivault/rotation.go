@@ -25,45 +25,23 @@ func newRotationCommand(a *app) *cobra.Command {
 
 func newRotationListCommand(a *app) *cobra.Command {
 	var f client.RotationPolicyFilter
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List rotation policies", Args: console.Arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.rotationPolicies(cmd.Context(), f, limit)
-			if err != nil {
-				return err
-			}
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"ID", "NAME", "WHEN", "MODE", "GRACE", "SECRETS", "FAILED", "ACTIVE"}}
-				for i := range list.Policies {
-					p := &list.Policies[i]
-					rows = append(rows, []string{p.ID, p.Name, scheduleOf(p), modeOf(p), p.GracePeriod, number(p.SecretsCount), number(p.FailedCount), fmt.Sprint(p.IsActive)})
-				}
-				return rows
-			})
+	cmd := listing[vaultapi.RotationPolicy]{
+		name: "policies", heading: []string{"ID", "NAME", "WHEN", "MODE", "GRACE", "SECRETS", "FAILED", "ACTIVE"},
+		row: func(p *vaultapi.RotationPolicy) []string {
+			return []string{p.ID, p.Name, scheduleOf(p), modeOf(p), p.GracePeriod, number(p.SecretsCount), number(p.FailedCount), fmt.Sprint(p.IsActive)}
 		},
-	}
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.RotationPolicy, *string, error) {
+			f.Limit, f.Cursor = at.size, at.cursor
+			page, err := c.Rotation.Policies(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			return page.Policies, page.Cursor, nil
+		},
+	}.command(a, "list", "List rotation policies", 0)
 	cmd.Flags().BoolVar(&f.ActiveOnly, "active", false, "only active ones")
 	cmd.Flags().StringVar(&f.Owner, "owner", "", "only those of this owner")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return cmd
-}
-
-func (a *app) rotationPolicies(ctx context.Context, f client.RotationPolicyFilter, limit int) (vaultapi.RotationPolicyList, error) {
-	c, err := a.connect()
-	if err != nil {
-		return vaultapi.RotationPolicyList{}, err
-	}
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.RotationPolicy, *string, error) {
-		f.Limit, f.Cursor = size, cursor
-		page, err := c.Rotation.Policies(ctx, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.Policies, page.Cursor, nil
-	})
-	a.tellMore(cursor != nil)
-	return vaultapi.RotationPolicyList{Policies: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
 }
 
 // scheduleOf is when a policy rotates, in few words.

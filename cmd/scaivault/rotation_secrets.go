@@ -16,57 +16,31 @@ import (
 func newDueCommand(a *app) *cobra.Command {
 	var within string
 	var f client.DueFilter
-	var limit int
-	cmd := &cobra.Command{
-		Use: "due", Short: "List what must be rotated, the longest overdue first", Args: console.Arguments(cobra.NoArgs),
-		Example: "  scaivault rotation due --within 7d",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := listing[vaultapi.RotationDue]{
+		name: "secrets", heading: []string{"PATH", "DUE", "POLICY", "LAST ROTATED", "STATE"},
+		none: func() string { return "Nothing is due within " + within + "." },
+		row: func(d *vaultapi.RotationDue) []string {
+			return []string{d.Path, dueText(d), d.RotationPolicyName, a.ago(d.LastRotatedAt), stateText(d)}
+		},
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.RotationDue, *string, error) {
 			d, err := schedule.ParseDuration(within)
 			if err != nil {
-				return console.BadUsage("--within: %w", err)
+				return nil, nil, console.BadUsage("--within: %w", err)
 			}
 			f.WithinHours = int64((d + time.Hour - 1) / time.Hour)
-			list, err := a.due(cmd.Context(), f, limit)
+			f.Limit, f.Cursor = at.size, at.cursor
+			page, err := c.Rotation.Due(ctx, f)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
-			if len(list.Secrets) == 0 && !a.JSON {
-				a.Remark("Nothing is due within %s.", within)
-			}
-			return a.Show(list, func() [][]string { return a.dueRows(list.Secrets) })
+			return page.Secrets, page.Cursor, nil
 		},
-	}
+	}.command(a, "due", "List what must be rotated, the longest overdue first", 0)
+	cmd.Example = "  scaivault rotation due --within 7d"
 	cmd.Flags().StringVar(&within, "within", "7d", "how far ahead, such as 24h or 7d")
 	cmd.Flags().BoolVar(&f.ExcludeOverdue, "not-overdue", false, "without what should have been rotated already")
 	cmd.Flags().StringVar(&f.PolicyID, "policy", "", "only secrets of this rotation policy")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return cmd
-}
-
-func (a *app) due(ctx context.Context, f client.DueFilter, limit int) (vaultapi.RotationDueList, error) {
-	c, err := a.connect()
-	if err != nil {
-		return vaultapi.RotationDueList{}, err
-	}
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.RotationDue, *string, error) {
-		f.Limit, f.Cursor = size, cursor
-		page, err := c.Rotation.Due(ctx, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.Secrets, page.Cursor, nil
-	})
-	a.tellMore(cursor != nil)
-	return vaultapi.RotationDueList{Secrets: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
-}
-
-func (a *app) dueRows(items []vaultapi.RotationDue) [][]string {
-	rows := [][]string{{"PATH", "DUE", "POLICY", "LAST ROTATED", "STATE"}}
-	for i := range items {
-		d := &items[i]
-		rows = append(rows, []string{d.Path, dueText(d), d.RotationPolicyName, a.ago(d.LastRotatedAt), stateText(d)})
-	}
-	return rows
 }
 
 // dueText says in how long a rotation is due, or since when.
@@ -128,30 +102,19 @@ func newDetachCommand(a *app) *cobra.Command {
 }
 
 func newAssignedCommand(a *app) *cobra.Command {
-	var limit int
-	cmd := onObject(a, "secrets POLICY", "List the secrets of a rotation policy", 1, func(ctx context.Context, c *client.Client, args []string) error {
-		items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.RotationAssignment, *string, error) {
-			page, err := c.Rotation.Assignments(ctx, args[0], size, cursor)
+	return listing[vaultapi.RotationAssignment]{
+		name: "secrets", heading: []string{"PATH", "STATE", "LAST ROTATED", "NEXT", "OLD VERSION UNTIL"},
+		row: func(s *vaultapi.RotationAssignment) []string {
+			return []string{s.Path, s.State, a.ago(s.LastRotatedAt), maybeStamp(s.NextRotationAt), maybeStamp(s.GraceEnds)}
+		},
+		page: func(ctx context.Context, c *client.Client, args []string, at position) ([]vaultapi.RotationAssignment, *string, error) {
+			page, err := c.Rotation.Assignments(ctx, args[0], at.size, at.cursor)
 			if err != nil {
 				return nil, nil, err
 			}
 			return page.Secrets, page.Cursor, nil
-		})
-		if err != nil {
-			return err
-		}
-		a.tellMore(cursor != nil)
-		list := vaultapi.RotationAssignmentList{Secrets: items, Data: items, Cursor: cursor, HasMore: cursor != nil}
-		return a.Show(list, func() [][]string {
-			rows := [][]string{{"PATH", "STATE", "LAST ROTATED", "NEXT", "OLD VERSION UNTIL"}}
-			for _, s := range items {
-				rows = append(rows, []string{s.Path, s.State, a.ago(s.LastRotatedAt), maybeStamp(s.NextRotationAt), maybeStamp(s.GraceEnds)})
-			}
-			return rows
-		})
-	})
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
-	return cmd
+		},
+	}.command(a, "secrets POLICY", "List the secrets of a rotation policy", 1)
 }
 
 func newRotateCommand(a *app) *cobra.Command {
@@ -171,7 +134,7 @@ func newRotateCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.Show(items, func() [][]string { return historyRows(items) }); err != nil {
+		if err := a.Show(items, func() [][]string { return historyListing(&client.HistoryFilter{}).rows(items) }); err != nil {
 			return err
 		}
 		for _, i := range items {
@@ -185,43 +148,36 @@ func newRotateCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func historyRows(items []vaultapi.RotationHistoryItem) [][]string {
-	rows := [][]string{{"TIME", "PATH", "STATUS", "VERSIONS", "REASON", "BY", "ERROR"}}
-	for _, h := range items {
-		versions, failure := "-", "-"
-		if h.NewVersion != 0 {
-			versions = fmt.Sprintf("%d to %d", h.OldVersion, h.NewVersion)
-		}
-		if h.Error != nil {
-			failure = h.Error.Code
-		}
-		rows = append(rows, []string{stamp(h.Timestamp), h.Path, h.Status, versions, console.OrDash(h.Reason), h.IdentityID, failure})
-	}
-	return rows
-}
-
 func newHistoryCommand(a *app) *cobra.Command {
 	var f client.HistoryFilter
-	var limit int
-	cmd := onObject(a, "history POLICY", "List the rotations of a policy, newest first", 1, func(ctx context.Context, c *client.Client, args []string) error {
-		items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.RotationHistoryItem, *string, error) {
-			f.Limit, f.Cursor = size, cursor
-			page, err := c.Rotation.History(ctx, args[0], f)
+	cmd := historyListing(&f).command(a, "history POLICY", "List the rotations of a policy, newest first", 1)
+	cmd.Flags().StringVar(&f.Status, "status", "", "success, failed or pending")
+	return cmd
+}
+
+func historyListing(f *client.HistoryFilter) listing[vaultapi.RotationHistoryItem] {
+	return listing[vaultapi.RotationHistoryItem]{
+		name: "history", heading: []string{"TIME", "PATH", "STATUS", "VERSIONS", "REASON", "BY", "ERROR"}, row: historyRow,
+		page: func(ctx context.Context, c *client.Client, args []string, at position) ([]vaultapi.RotationHistoryItem, *string, error) {
+			f.Limit, f.Cursor = at.size, at.cursor
+			page, err := c.Rotation.History(ctx, args[0], *f)
 			if err != nil {
 				return nil, nil, err
 			}
 			return page.History, page.Cursor, nil
-		})
-		if err != nil {
-			return err
-		}
-		a.tellMore(cursor != nil)
-		list := vaultapi.RotationHistory{History: items, Data: items, Cursor: cursor, HasMore: cursor != nil}
-		return a.Show(list, func() [][]string { return historyRows(items) })
-	})
-	cmd.Flags().StringVar(&f.Status, "status", "", "success, failed or pending")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
-	return cmd
+		},
+	}
+}
+
+func historyRow(h *vaultapi.RotationHistoryItem) []string {
+	versions, failure := "-", "-"
+	if h.NewVersion != 0 {
+		versions = fmt.Sprintf("%d to %d", h.OldVersion, h.NewVersion)
+	}
+	if h.Error != nil {
+		failure = h.Error.Code
+	}
+	return []string{stamp(h.Timestamp), h.Path, h.Status, versions, console.OrDash(h.Reason), h.IdentityID, failure}
 }
 
 func newSecretRotateCommand(a *app) *cobra.Command {

@@ -23,47 +23,26 @@ func newSecretPoliciesCommand(a *app) *cobra.Command {
 
 func newSecretPolicyListCommand(a *app) *cobra.Command {
 	var active bool
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List secret policies", Args: console.Arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var f client.SecretPolicyFilter
+	var cmd *cobra.Command
+	cmd = listing[vaultapi.SecretPolicy]{
+		name: "secret_policies", heading: []string{"ID", "NAME", "TYPE", "ACTIVE", "FIELDS"},
+		row: func(p *vaultapi.SecretPolicy) []string {
+			return []string{p.ID, p.Name, p.PolicyType, fmt.Sprint(p.IsActive), generators(p.Fields)}
+		},
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.SecretPolicy, *string, error) {
+			f := client.SecretPolicyFilter{Limit: at.size, Cursor: at.cursor}
 			if cmd.Flags().Changed("active") {
 				f.Active = &active
 			}
-			list, err := a.secretPolicies(cmd.Context(), f, limit)
+			page, err := c.SecretPolicies.List(ctx, f)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"ID", "NAME", "TYPE", "ACTIVE", "FIELDS"}}
-				for _, p := range list.SecretPolicies {
-					rows = append(rows, []string{p.ID, p.Name, p.PolicyType, fmt.Sprint(p.IsActive), generators(p.Fields)})
-				}
-				return rows
-			})
+			return page.SecretPolicies, page.Cursor, nil
 		},
-	}
+	}.command(a, "list", "List secret policies", 0)
 	cmd.Flags().BoolVar(&active, "active", false, "only active ones; --active=false: only those that are not")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return cmd
-}
-
-func (a *app) secretPolicies(ctx context.Context, f client.SecretPolicyFilter, limit int) (vaultapi.SecretPolicyList, error) {
-	c, err := a.connect()
-	if err != nil {
-		return vaultapi.SecretPolicyList{}, err
-	}
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.SecretPolicy, *string, error) {
-		f.Limit, f.Cursor = size, cursor
-		page, err := c.SecretPolicies.List(ctx, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.SecretPolicies, page.Cursor, nil
-	})
-	a.tellMore(cursor != nil)
-	return vaultapi.SecretPolicyList{SecretPolicies: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
 }
 
 func generators(fields []vaultapi.SecretPolicyField) string {

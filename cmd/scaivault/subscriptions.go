@@ -20,43 +20,22 @@ func newSubscriptionsCommand(a *app) *cobra.Command {
 
 func newSubscriptionListCommand(a *app) *cobra.Command {
 	var f client.SubscriptionFilter
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List your subscriptions", Args: console.Arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			list, err := subscriptions(cmd.Context(), c, f, limit)
-			if err != nil {
-				return err
-			}
-			a.tellMore(list.HasMore)
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"ID", "NAME", "STATUS", "PATHS", "EVENTS"}}
-				for _, s := range list.Subscriptions {
-					rows = append(rows, []string{s.ID, s.Name, s.Status, strings.Join(s.Paths, " "), eventNames(s.Events)})
-				}
-				return rows
-			})
+	cmd := listing[vaultapi.Subscription]{
+		name: "subscriptions", heading: []string{"ID", "NAME", "STATUS", "PATHS", "EVENTS"},
+		row: func(s *vaultapi.Subscription) []string {
+			return []string{s.ID, s.Name, s.Status, strings.Join(s.Paths, " "), eventNames(s.Events)}
 		},
-	}
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.Subscription, *string, error) {
+			f.Limit, f.Cursor = at.size, at.cursor
+			page, err := c.Subscriptions.List(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			return page.Subscriptions, page.Cursor, nil
+		},
+	}.command(a, "list", "List your subscriptions", 0)
 	cmd.Flags().StringVar(&f.Owner, "owner", "", "only those of this owner")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return cmd
-}
-
-func subscriptions(ctx context.Context, c *client.Client, f client.SubscriptionFilter, limit int) (vaultapi.SubscriptionList, error) {
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.Subscription, *string, error) {
-		f.Limit, f.Cursor = size, cursor
-		page, err := c.Subscriptions.List(ctx, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.Subscriptions, page.Cursor, nil
-	})
-	return vaultapi.SubscriptionList{Subscriptions: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
 }
 
 func eventNames(names []string) string {

@@ -20,43 +20,22 @@ func newTrustCommand(a *app) *cobra.Command {
 
 func newTrustListCommand(a *app) *cobra.Command {
 	var f client.TrustRuleFilter
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List trust rules", Args: console.Arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.trustRules(cmd.Context(), f, limit)
-			if err != nil {
-				return err
-			}
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"NAME", "CLUSTER", "NAMESPACE", "SERVICE ACCOUNT", "IDENTITY", "LIFE", "SCOPES"}}
-				for _, r := range list.TrustRules {
-					rows = append(rows, []string{r.Name, r.Cluster, orAny(r.Namespace), orAny(r.ServiceAccount), r.Identity, r.Life, strings.Join(r.Scopes, ",")})
-				}
-				return rows
-			})
+	cmd := listing[vaultapi.TrustRule]{
+		name: "trust_rules", heading: []string{"NAME", "CLUSTER", "NAMESPACE", "SERVICE ACCOUNT", "IDENTITY", "LIFE", "SCOPES"},
+		row: func(r *vaultapi.TrustRule) []string {
+			return []string{r.Name, r.Cluster, orAny(r.Namespace), orAny(r.ServiceAccount), r.Identity, r.Life, strings.Join(r.Scopes, ",")}
 		},
-	}
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.TrustRule, *string, error) {
+			f.Limit, f.Cursor = at.size, at.cursor
+			page, err := c.TrustRules.List(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			return page.TrustRules, page.Cursor, nil
+		},
+	}.command(a, "list", "List trust rules", 0)
 	cmd.Flags().StringVar(&f.Cluster, "cluster", "", "only those of this cluster")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	return cmd
-}
-
-func (a *app) trustRules(ctx context.Context, f client.TrustRuleFilter, limit int) (vaultapi.TrustRuleList, error) {
-	c, err := a.connect()
-	if err != nil {
-		return vaultapi.TrustRuleList{}, err
-	}
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.TrustRule, *string, error) {
-		f.Limit, f.Cursor = size, cursor
-		page, err := c.TrustRules.List(ctx, f)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.TrustRules, page.Cursor, nil
-	})
-	a.tellMore(cursor != nil)
-	return vaultapi.TrustRuleList{TrustRules: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
 }
 
 func orAny(s string) string {

@@ -20,41 +20,19 @@ func newWebhooksCommand(a *app) *cobra.Command {
 }
 
 func newWebhookListCommand(a *app) *cobra.Command {
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List webhooks", Args: console.Arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.webhooks(cmd.Context(), limit)
-			if err != nil {
-				return err
-			}
-			return a.Show(list, func() [][]string {
-				rows := [][]string{{"ID", "NAME", "STATUS", "FAILURES", "URL", "EVENTS"}}
-				for _, w := range list.Webhooks {
-					rows = append(rows, []string{w.ID, w.Name, w.Status, strconv.FormatInt(w.ConsecutiveFailures, 10), w.URL, selected(w.Events)})
-				}
-				return rows
-			})
+	return listing[vaultapi.Webhook]{
+		name: "webhooks", heading: []string{"ID", "NAME", "STATUS", "FAILURES", "URL", "EVENTS"},
+		row: func(w *vaultapi.Webhook) []string {
+			return []string{w.ID, w.Name, w.Status, strconv.FormatInt(w.ConsecutiveFailures, 10), w.URL, selected(w.Events)}
 		},
-	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
-	return cmd
-}
-
-func (a *app) webhooks(ctx context.Context, limit int) (vaultapi.WebhookList, error) {
-	c, err := a.connect()
-	if err != nil {
-		return vaultapi.WebhookList{}, err
-	}
-	items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.Webhook, *string, error) {
-		page, err := c.Webhooks.List(ctx, size, cursor)
-		if err != nil {
-			return nil, nil, err
-		}
-		return page.Webhooks, page.Cursor, nil
-	})
-	a.tellMore(cursor != nil)
-	return vaultapi.WebhookList{Webhooks: items, Data: items, Cursor: cursor, HasMore: cursor != nil}, err
+		page: func(ctx context.Context, c *client.Client, _ []string, at position) ([]vaultapi.Webhook, *string, error) {
+			page, err := c.Webhooks.List(ctx, at.size, at.cursor)
+			if err != nil {
+				return nil, nil, err
+			}
+			return page.Webhooks, page.Cursor, nil
+		},
+	}.command(a, "list", "List webhooks", 0)
 }
 
 // selected are the events of a webhook; without any it gets what rotation policies send to it.
@@ -237,35 +215,25 @@ func newWebhookTestCommand(a *app) *cobra.Command {
 
 func newDeliveriesCommand(a *app) *cobra.Command {
 	var o client.DeliveryOptions
-	var limit int
-	cmd := onObject(a, "deliveries WEBHOOK", "List a webhook's deliveries, newest first", 1, func(ctx context.Context, c *client.Client, args []string) error {
-		items, cursor, err := collect(limit, func(size int, cursor string) ([]vaultapi.WebhookDelivery, *string, error) {
-			o.Limit, o.Cursor = size, cursor
+	cmd := listing[vaultapi.WebhookDelivery]{
+		name: "deliveries", heading: []string{"MADE", "ID", "EVENT", "PATH", "STATUS", "ATTEMPTS", "ANSWER", "NEXT ATTEMPT", "ERROR"},
+		row: deliveryRow, limit: 20,
+		page: func(ctx context.Context, c *client.Client, args []string, at position) ([]vaultapi.WebhookDelivery, *string, error) {
+			o.Limit, o.Cursor = at.size, at.cursor
 			page, err := c.Webhooks.Deliveries(ctx, args[0], o)
 			if err != nil {
 				return nil, nil, err
 			}
 			return page.Deliveries, page.Cursor, nil
-		})
-		if err != nil {
-			return err
-		}
-		a.tellMore(cursor != nil)
-		list := vaultapi.WebhookDeliveryList{Deliveries: items, Data: items, Cursor: cursor, HasMore: cursor != nil}
-		return a.Show(list, func() [][]string { return deliveryRows(items) })
-	})
+		},
+	}.command(a, "deliveries WEBHOOK", "List a webhook's deliveries, newest first", 1)
 	cmd.Flags().StringVar(&o.Status, "status", "", "only success, failed or pending")
-	cmd.Flags().IntVar(&limit, "limit", 20, "how many at most")
 	return cmd
 }
 
-func deliveryRows(items []vaultapi.WebhookDelivery) [][]string {
-	rows := [][]string{{"MADE", "ID", "EVENT", "PATH", "STATUS", "ATTEMPTS", "ANSWER", "NEXT ATTEMPT", "ERROR"}}
-	for _, d := range items {
-		rows = append(rows, []string{
-			microStamp(d.Timestamp), d.ID, d.EventType, console.OrDash(d.Path), d.Status, strconv.FormatInt(d.Attempts, 10),
-			answer(d.ResponseCode), maybeStamp(d.NextAttemptAt), console.OrDash(d.Error),
-		})
+func deliveryRow(d *vaultapi.WebhookDelivery) []string {
+	return []string{
+		microStamp(d.Timestamp), d.ID, d.EventType, console.OrDash(d.Path), d.Status, strconv.FormatInt(d.Attempts, 10),
+		answer(d.ResponseCode), maybeStamp(d.NextAttemptAt), console.OrDash(d.Error),
 	}
-	return rows
 }
