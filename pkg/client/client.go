@@ -47,6 +47,7 @@ type Client struct {
 	Audit         *Audit
 	Subscriptions *Subscriptions
 	Webhooks      *Webhooks
+	PKI           *PKI
 	Auth          *Auth
 	TrustRules    *TrustRules
 	System        *System
@@ -103,6 +104,7 @@ func (c *Client) wired() *Client {
 	c.Secrets, c.Policies, c.Rotation, c.Audit = &Secrets{c}, &Policies{c}, &Rotation{c}, &Audit{c}
 	c.SecretPolicies = &SecretPolicies{c}
 	c.Subscriptions, c.Webhooks = &Subscriptions{c}, &Webhooks{c}
+	c.PKI = &PKI{c}
 	c.Auth, c.TrustRules, c.System = &Auth{c}, &TrustRules{c}, &System{c}
 	return c
 }

@@ -21,6 +21,9 @@ const (
 	maxErrorAnswer = 1 << 20
 )
 
+// mediaPEM is what certificates and lists of revoked ones are asked for as.
+const mediaPEM = "application/x-pem-file"
+
 // codeRedirect is the code of a redirect, which is never followed.
 const codeRedirect = "redirect_refused"
 
@@ -31,6 +34,7 @@ type request struct {
 	query     url.Values
 	body      any    // JSON; nil sends none
 	etag      string // for If-None-Match
+	media     string // that the answer is wanted as, which then is decoded into a *[]byte; "": JSON
 	repeat    bool   // may be sent again without harm
 	anonymous bool   // carries no token
 	wait      time.Duration
@@ -98,7 +102,7 @@ func (c *Client) prepare(ctx context.Context, r request, body []byte) (*http.Req
 }
 
 func (c *Client) headers(req *http.Request, r request, hasBody bool) {
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept", defaulted(r.media, "application/json"))
 	req.Header.Set("User-Agent", c.userAgent)
 	if hasBody {
 		req.Header.Set("Content-Type", "application/json")
@@ -163,6 +167,10 @@ func decodedBody(r request, resp *http.Response, out any) error {
 	}
 	if int64(len(body)) > limit {
 		return fmt.Errorf("the answer to %s %s is larger than %d bytes", r.method, r.path, limit)
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = body
+		return nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
