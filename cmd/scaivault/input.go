@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/scailabs/scaivault/internal/console"
@@ -41,4 +42,19 @@ func (a *app) ask(prompt string) (string, error) {
 		return "", fmt.Errorf("prompt: %w", err)
 	}
 	return string(answer), nil
+}
+
+// given runs what belongs to each of the flags that were given. One at least must have been.
+func given(flags *pflag.FlagSet, take map[string]func()) error {
+	any := false
+	for name, set := range take {
+		if flags.Changed(name) {
+			set()
+			any = true
+		}
+	}
+	if !any {
+		return console.BadUsage("nothing is to change: give at least one of the flags")
+	}
+	return nil
 }

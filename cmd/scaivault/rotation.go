@@ -175,24 +175,14 @@ func newRotationUpdateCommand(a *app) *cobra.Command {
 // patchOf is a patch of the flags that were given.
 func patchOf(f *pflag.FlagSet, w *vaultapi.RotationPolicyWrite) (vaultapi.RotationPolicyPatch, error) {
 	var p vaultapi.RotationPolicyPatch
-	given := false
-	take := map[string]func(){
+	err := given(f, map[string]func(){
 		"description": func() { p.Description = &w.Description }, "interval": func() { p.Interval = &w.Interval },
 		"cron": func() { p.Cron = &w.Cron }, "time-zone": func() { p.TimeZone = &w.TimeZone }, "window": func() { p.Window = &w.Window },
 		"spread": func() { p.Spread = &w.Spread }, "grace": func() { p.GracePeriod = &w.GracePeriod }, "hold": func() { p.GraceHold = &w.GraceHold },
 		"warn": func() { p.WarnBefore = &w.WarnBefore }, "auto-generate": func() { p.AutoGenerate = &w.AutoGenerate },
 		"secret-policy": func() { p.SecretPolicyID = &w.SecretPolicyID }, "webhook": func() { p.WebhookIDs = &w.WebhookIDs },
-	}
-	f.Visit(func(flag *pflag.Flag) {
-		if set, ok := take[flag.Name]; ok {
-			set()
-			given = true
-		}
 	})
-	if !given {
-		return p, console.BadUsage("nothing to change: give at least one flag")
-	}
-	return p, nil
+	return p, err
 }
 
 func newRotationDeleteCommand(a *app) *cobra.Command {

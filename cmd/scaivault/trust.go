@@ -94,18 +94,14 @@ func newTrustSetCommand(a *app) *cobra.Command {
 	var name string
 	var cmd *cobra.Command
 	cmd = onObject(a, "set RULE", "Change the given fields of a trust rule", 1, func(ctx context.Context, c *client.Client, args []string) error {
-		p := vaultapi.TrustRulePatch{}
-		for flag, field := range map[string]func(){
+		var p vaultapi.TrustRulePatch
+		err := given(cmd.Flags(), map[string]func(){
 			"name": func() { p.Name = &name }, "cluster": func() { p.Cluster = &w.Cluster }, "namespace": func() { p.Namespace = &w.Namespace },
 			"service-account": func() { p.ServiceAccount = &w.ServiceAccount }, "identity": func() { p.Identity = &w.Identity },
 			"scopes": func() { p.Scopes = &w.Scopes }, "life": func() { p.Life = &w.Life },
-		} {
-			if cmd.Flags().Changed(flag) {
-				field()
-			}
-		}
-		if p == (vaultapi.TrustRulePatch{}) {
-			return console.BadUsage("nothing is to change: give at least one of the flags")
+		})
+		if err != nil {
+			return err
 		}
 		r, err := c.TrustRules.Patch(ctx, args[0], p)
 		if err != nil {

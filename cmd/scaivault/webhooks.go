@@ -148,20 +148,14 @@ func newWebhookUpdateCommand(a *app) *cobra.Command {
 	var cmd *cobra.Command
 	cmd = onObject(a, "update WEBHOOK", "Change the given fields of a webhook", 1, func(ctx context.Context, c *client.Client, args []string) error {
 		p := vaultapi.WebhookPatch{PreviousSecretTTL: overlap}
-		changed := map[string]func(){
+		err := given(cmd.Flags(), map[string]func(){
 			"name": func() { p.Name = &name }, "url": func() { p.URL = &f.url }, "event": func() { p.Events = &f.events },
 			"path-prefix": func() { p.Filters = f.filters() }, "secret-type": func() { p.Filters = f.filters() },
 			"tag": func() { p.Filters = f.filters() }, "enabled": func() { p.Enabled = &f.enabled },
-		}
-		any := cmd.Flags().Changed("secret") || overlap != ""
-		for flag, set := range changed {
-			if cmd.Flags().Changed(flag) {
-				set()
-				any = true
-			}
-		}
-		if !any {
-			return console.BadUsage("nothing is to change: give at least one of the flags")
+			"secret": func() {}, "previous-secret-ttl": func() {},
+		})
+		if err != nil {
+			return err
 		}
 		if cmd.Flags().Changed("secret") {
 			secret, err := a.signingSecret(f.secret)
