@@ -76,16 +76,8 @@ func (c *Console) Save(f File) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	fresh, err := os.CreateTemp(dir, ".config-*") // made with mode 0600
-	if err != nil {
+	if err := WriteFile(path, append(raw, '\n'), 0o600, true); err != nil {
 		return fmt.Errorf("configuration: %w", err)
-	}
-	_, err = fresh.Write(append(raw, '\n'))
-	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err == nil {
-		err = os.Rename(fresh.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("configuration: %w", errors.Join(err, os.Remove(fresh.Name())))
 	}
 	return nil
 }
