@@ -31,7 +31,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 func newRootCommand(a *app) *cobra.Command {
 	root := console.Group("scaivault", "Work with a ScaiVault server",
 		newSecretsCommand(a), newRotationCommand(a), newPoliciesCommand(a), newSecretPoliciesCommand(a), newAuditCommand(a), newSubscriptionsCommand(a),
-		newWebhooksCommand(a),
+		newWebhooksCommand(a), newPKICommand(a),
 		newEventsCommand(a), newAuthCommand(a), newTrustCommand(a), newConfigCommand(a), newHealthCommand(a), newVersionCommand(a))
 	root.Long = `Work with a ScaiVault server.
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/scailabs/scaivault/pkg/vaultapi"
@@ -33,3 +34,9 @@ func maybeMicroStamp(t *vaultapi.MicroTime) string {
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// print prints text that ends its own lines, such as PEM.
+func (a *app) print(text string) error {
+	_, err := fmt.Fprint(a.Out, text)
+	return err
+}

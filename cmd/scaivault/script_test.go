@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", Setup: serve, RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": script.Exits, "token": newToken, "mode": mode, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": script.Exits, "token": newToken, "mode": mode, "until": until, "capture": capture},
 	})
 }
 
@@ -111,6 +112,18 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := "0" + strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[0] {
 		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
 	}
+}
+
+// capture sets a variable to the first match in what the last program printed: capture NAME PATTERN
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture NAME PATTERN")
+	}
+	found := regexp.MustCompile(args[1]).FindString(ts.ReadFile("stdout"))
+	if found == "" {
+		ts.Fatalf("no match for %s", args[1])
+	}
+	ts.Setenv(args[0], found)
 }
 
 // until repeats a program until its standard output has a text: until TEXT PROGRAM ARG...
