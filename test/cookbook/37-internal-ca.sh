@@ -1,0 +1,10 @@
+# docs/how-to/internal-ca.md, all of its commands. (The cookbook's own page ends with 36.)
+mkdir internal-ca && cd internal-ca
+sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$(dirname "${BASH_SOURCE[0]}")/../../docs/how-to/internal-ca.md" |
+  sed "s/18443/$((20000 + RANDOM % 20000))/g" >page.sh
+[ "$(wc -l <page.sh)" -gt 30 ] || { echo "the page has only $(wc -l <page.sh) lines of commands"; exit 1; }
+out=$(bash -euo pipefail -c 'trap "jobs -p | xargs -r kill" EXIT; source ./page.sh' 2>&1) || { echo "$out"; exit 1; }
+grep -q s_server answer || { echo "the server's answer: $(cat answer)"; exit 1; }
+grep -q "billing.svc.cluster.local .* revoked " <<<"$out" || { echo "not revoked: $out"; exit 1; }
+has_line "nothing is made by a revoked authority" "$out" "a revoked authority"
+equal 600 "$(stat -c %a billing/tls.key)" "mode of the key's file"
