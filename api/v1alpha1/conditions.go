@@ -21,11 +21,15 @@ const (
 	ReasonApplied = "Applied"
 	// ReasonScheduled: every selected secret is rotated by the schedule (RotationSchedule).
 	ReasonScheduled = "Scheduled"
+	// ReasonIssuing: the role exists, its authority is valid, and the ServiceAccount, where the issuer has one, may issue
+	// by it (PKIIssuer, ClusterPKIIssuer).
+	ReasonIssuing = "Issuing"
 )
 
 // Reasons of Stalled: a person has to act.
 const (
-	// ReasonAccessDenied: the ServiceAccount may not read one of the paths. The Kubernetes Secret is kept.
+	// ReasonAccessDenied: the ServiceAccount may not read one of the paths, and the Kubernetes Secret is kept; or it may
+	// not issue by the role.
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonConflict: the target exists and is not ours, others hold keys of it (status.conflicts), or another
 	// owner holds the name in the vault.
@@ -49,6 +53,10 @@ const (
 	// ReasonConsumersNotRolled: an old version ended at the deadline, and not everything in the cluster was seen to
 	// run with the new one.
 	ReasonConsumersNotRolled = "ConsumersNotRolled"
+	// ReasonRoleMissing: the vault has no role of that name.
+	ReasonRoleMissing = "RoleMissing"
+	// ReasonAuthorityInactive: the authority of the role is revoked or has expired.
+	ReasonAuthorityInactive = "AuthorityInactive"
 	// ReasonVaultReplaced: another vault, or an older state of this one, answers at the address.
 	// Nothing is written or deleted until "scaivault-operator accept-vault".
 	ReasonVaultReplaced = "VaultReplaced"

@@ -15,6 +15,8 @@ func AddToScheme(s *runtime.Scheme) error {
 		&VaultSecret{}, &VaultSecretList{},
 		&VaultPolicy{}, &VaultPolicyList{},
 		&RotationSchedule{}, &RotationScheduleList{},
+		&PKIIssuer{}, &PKIIssuerList{},
+		&ClusterPKIIssuer{}, &ClusterPKIIssuerList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
