@@ -47,6 +47,7 @@ func (c *census) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	for kind, list := range map[string]kube.ObjectList{
 		"VaultSecret": &v1alpha1.VaultSecretList{}, "VaultPolicy": &v1alpha1.VaultPolicyList{}, "RotationSchedule": &v1alpha1.RotationScheduleList{},
+		"PKIIssuer": &v1alpha1.PKIIssuerList{}, "ClusterPKIIssuer": &v1alpha1.ClusterPKIIssuerList{},
 	} {
 		counts, err := c.count(ctx, list)
 		if err != nil {

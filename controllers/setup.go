@@ -9,10 +9,13 @@ import (
 	"slices"
 	"time"
 
+	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,7 +75,8 @@ type Options struct {
 
 	// Namespaces are those that are served, with rights in no other; empty: all.
 	Namespaces []string
-	// WithoutPolicies leaves VaultPolicies to somebody else: they need rights in the whole cluster.
+	// WithoutPolicies leaves VaultPolicies, ClusterPKIIssuers and CertificateSigningRequests to somebody else: they need
+	// rights in the whole cluster.
 	WithoutPolicies bool
 	// RenewCertificates looks after the certificates of the install's own authority, in Namespace.
 	RenewCertificates bool
@@ -94,7 +98,8 @@ type Account struct{ Namespace, Name string }
 // Scheme knows the kinds that the operator works with.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(corev1.AddToScheme(s), appsv1.AddToScheme(s), batchv1.AddToScheme(s), metav1.AddMetaToScheme(s), v1alpha1.AddToScheme(s))
+	return s, errors.Join(corev1.AddToScheme(s), appsv1.AddToScheme(s), batchv1.AddToScheme(s), authorizationv1.AddToScheme(s), certificatesv1.AddToScheme(s),
+		metav1.AddMetaToScheme(s), cmapi.AddToScheme(s), v1alpha1.AddToScheme(s))
 }
 
 // New puts the operator together without starting it.
@@ -113,6 +118,9 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	}
 	if err := p.addRotationSchedule(mgr); err != nil {
 		return nil, fmt.Errorf("controller of RotationSchedule: %w", err)
+	}
+	if err := p.addIssuers(mgr); err != nil {
+		return nil, fmt.Errorf("controllers of issuers: %w", err)
 	}
 	if !o.WithoutPolicies {
 		if err := p.addVaultPolicy(mgr); err != nil {

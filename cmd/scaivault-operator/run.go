@@ -64,7 +64,7 @@ func ownFlags(f *pflag.FlagSet, o *controllers.Options, own *string) {
 	f.StringVar(&o.TokenFile, "token-file", "", "file with the operator's own token of audience scaivault, as a projected volume gives it")
 	f.StringVar(own, "service-account", "", "the operator's ServiceAccount, NAME or NAMESPACE/NAME, to request tokens for instead of --token-file")
 	f.StringSliceVar(&o.Namespaces, "namespaces", nil, "serve these namespaces only, with rights in no other; may be repeated; empty: all")
-	f.BoolFunc("policies", "look after VaultPolicies, which needs rights in the whole cluster (default true)", func(text string) error {
+	f.BoolFunc("policies", "look after VaultPolicies, ClusterPKIIssuers and CertificateSigningRequests, which needs rights in the whole cluster (default true)", func(text string) error {
 		on, err := strconv.ParseBool(text)
 		o.WithoutPolicies = !on
 		return err

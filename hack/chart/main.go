@@ -45,7 +45,7 @@ func generate(out string) error {
 		return err
 	}
 	sources := []string{
-		"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml",
+		"config/rbac/role.yaml", "config/rbac/user_roles.yaml", "config/bootstrap/rbac.yaml", "config/refresh-pods/rbac.yaml", "config/cert-manager/approver.yaml",
 		"config/webhook/rbac.yaml", "config/webhook/renewal_rbac.yaml",
 	}
 	for _, source := range sources {
@@ -134,7 +134,7 @@ func rules(out, source, to string) error {
 // ofTheCluster tells whether a resource lies in no namespace; a test asks a real API server the same.
 func ofTheCluster(resource string) bool {
 	kind, _, _ := strings.Cut(resource, "/")
-	return slices.Contains([]string{"namespaces", "vaultpolicies", "validatingwebhookconfigurations"}, kind)
+	return slices.Contains([]string{"namespaces", "vaultpolicies", "clusterpkiissuers", "certificatesigningrequests", "signers", "subjectaccessreviews", "validatingwebhookconfigurations"}, kind)
 }
 
 // apart splits rules by where their resources lie.

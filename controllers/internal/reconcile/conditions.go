@@ -33,7 +33,7 @@ func conclude(err error, applied bool) outcome {
 	if err == nil {
 		return outcome{ready: metav1.ConditionTrue}
 	}
-	o := outcome{ready: metav1.ConditionFalse, reason: ReasonOf(err), message: clip(err.Error())}
+	o := outcome{ready: metav1.ConditionFalse, reason: ReasonOf(err), message: Clip(err.Error())}
 	var s *stop
 	switch {
 	case errors.As(err, &s):
@@ -91,7 +91,8 @@ func (o outcome) set(obj Object, kind string, status metav1.ConditionStatus, now
 	})
 }
 
-func clip(s string) string { return clipTo(s, messageLimit) }
+// Clip cuts a message to what a condition holds.
+func Clip(s string) string { return clipTo(s, messageLimit) }
 
 // clipTo cuts s to at most limit bytes without splitting a character.
 func clipTo(s string, limit int) string {

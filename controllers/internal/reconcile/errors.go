@@ -63,6 +63,12 @@ func IsStalled(err error) bool {
 	return errors.As(err, &s) && s.stalled
 }
 
+// Known tells whether err is Stalled or Waiting: another try before something changed, or its time came, is of no use.
+func Known(err error) bool {
+	var s *stop
+	return errors.As(err, &s)
+}
+
 // HasKind tells whether err already says what follows from it.
 func HasKind(err error) bool {
 	var a *again

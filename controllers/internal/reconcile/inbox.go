@@ -30,6 +30,16 @@ func (i *Inbox) Start(_ context.Context, q workqueue.TypedRateLimitingInterface[
 	return nil
 }
 
+// Started tells whether the controller has started.
+func (i *Inbox) Started() bool {
+	select {
+	case <-i.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 // Add puts objects into the queue, to run after a time. It waits until the controller has started.
 func (i *Inbox) Add(ctx context.Context, priority int, after time.Duration, reqs ...ctrl.Request) {
 	select {

@@ -25,6 +25,7 @@ type Session struct {
 	Identity string
 	secrets  *client.Secrets
 	rotation *client.Rotation // nil where NewSession made it
+	pki      *client.PKI      // likewise
 	refused  func()           // the vault does not know the token any more
 }
 
@@ -114,7 +115,7 @@ func (a *Accounts) Session(ctx context.Context, namespace, name string) (*Sessio
 		return nil, exchangeFailed(err, namespace, name)
 	}
 	as := a.vault.WithToken(func(context.Context) (string, error) { return token, nil })
-	return &Session{Identity: identity, secrets: as.Secrets, rotation: as.Rotation, refused: func() { b.drop(token) }}, nil
+	return &Session{Identity: identity, secrets: as.Secrets, rotation: as.Rotation, pki: as.PKI, refused: func() { b.drop(token) }}, nil
 }
 
 func (a *Accounts) bearer(key types.NamespacedName, uid types.UID) *bearer {

@@ -1,0 +1,117 @@
+package pkiissuer
+
+import (
+	"context"
+	"time"
+
+	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	kube "sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/controllers/internal/reconcile"
+)
+
+// shortly puts off what many ServiceAccounts that come together would cause many times.
+const shortly = 200 * time.Millisecond
+
+// waiting visits the requests of a kind that wait for something, with the issuer that each names.
+type waiting func(ctx context.Context, cached kube.Reader, visit func(kube.Object, reference))
+
+func waitingRequests(ctx context.Context, cached kube.Reader, visit func(kube.Object, reference)) {
+	var l cmapi.CertificateRequestList
+	if cached.List(ctx, &l, kube.UnsafeDisableDeepCopy) != nil {
+		return
+	}
+	for i := range l.Items {
+		if by, ours := issuerOf(&l.Items[i]); ours && !finished(&l.Items[i]) {
+			visit(&l.Items[i], by)
+		}
+	}
+}
+
+func waitingSigningRequests(ctx context.Context, cached kube.Reader, visit func(kube.Object, reference)) {
+	var l certificatesv1.CertificateSigningRequestList
+	if cached.List(ctx, &l, kube.UnsafeDisableDeepCopy) != nil {
+		return
+	}
+	for i := range l.Items {
+		if by, ours := signerOf(l.Items[i].Spec.SignerName); ours && len(l.Items[i].Status.Certificate) == 0 {
+			visit(&l.Items[i], by)
+		}
+	}
+}
+
+// SetupWithManager registers the controller. The definition of CertificateRequest must be there.
+func (r *Requests) SetupWithManager(mgr ctrl.Manager, inbox *reconcile.Inbox, o controller.Options) error {
+	b := ctrl.NewControllerManagedBy(mgr).Named("certificaterequest").WithOptions(o).
+		Watches(&cmapi.CertificateRequest{}, r.Signer.arrivals(func(obj kube.Object) bool { _, ours := issuerOf(obj.(*cmapi.CertificateRequest)); return ours })).
+		WatchesRawSource(source.Func(inbox.Start))
+	return r.Signer.watchIssuers(b, mgr.GetClient(), waitingRequests).Complete(r)
+}
+
+// SetupWithManager registers the controller.
+func (r *SigningRequests) SetupWithManager(mgr ctrl.Manager, inbox *reconcile.Inbox, o controller.Options) error {
+	b := ctrl.NewControllerManagedBy(mgr).Named("certificatesigningrequest").WithOptions(o).
+		Watches(&certificatesv1.CertificateSigningRequest{}, r.Signer.arrivals(func(obj kube.Object) bool {
+			_, ours := signerOf(obj.(*certificatesv1.CertificateSigningRequest).Spec.SignerName)
+			return ours
+		})).
+		WatchesRawSource(source.Func(inbox.Start))
+	return r.Signer.watchIssuers(b, mgr.GetClient(), waitingSigningRequests).Complete(r)
+}
+
+// arrivals queues requests of ours, and drops what is kept of those that are gone.
+func (s *Signer) arrivals(ours func(kube.Object) bool) handler.EventHandler {
+	put := func(obj kube.Object, q queue) {
+		if ours(obj) {
+			reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { put(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { put(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) { s.answers.forget(e.Object.GetUID()) },
+	}
+}
+
+// watchIssuers queues the requests that wait, when the issuer that they name came or changed, or a ServiceAccount came.
+func (s *Signer) watchIssuers(b *builder.Builder, cached kube.Reader, each waiting) *builder.Builder {
+	of := func(ctx context.Context, obj kube.Object, q queue) {
+		changed := reference{namespace: obj.GetNamespace(), name: obj.GetName()}
+		each(ctx, cached, func(waits kube.Object, by reference) {
+			if by == changed {
+				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(waits))
+			}
+		})
+	}
+	changed := handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList {
+				of(ctx, e.Object, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			was, obj := e.ObjectOld.(issuer), e.ObjectNew.(issuer)
+			if obj.GetGeneration() != was.GetGeneration() || reconcile.Applied(obj) && !reconcile.Applied(was) {
+				of(ctx, obj, q)
+			}
+		},
+	}
+	if !s.NamespacedOnly {
+		b = b.Watches(&v1alpha1.ClusterPKIIssuer{}, changed)
+	}
+	return b.Watches(&v1alpha1.PKIIssuer{}, changed).
+		WatchesMetadata(&corev1.ServiceAccount{}, accounts(func(ctx context.Context, _ kube.Object, q queue) {
+			each(ctx, cached, func(waits kube.Object, _ reference) {
+				reconcile.Enqueue(q, reconcile.ChangePriority, shortly, request(waits))
+			})
+		}))
+}
