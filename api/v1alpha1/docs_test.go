@@ -23,6 +23,9 @@ func kinds() map[string][2]string {
 		"VaultPolicy": {"../../config/crd/scaivault.io_vaultpolicies.yaml", "../../docs/spec/vaultpolicy.md"},
 
 		"RotationSchedule": {"../../config/crd/scaivault.io_rotationschedules.yaml", "../../docs/spec/rotationschedule.md"},
+
+		"PKIIssuer":        {"../../config/crd/scaivault.io_pkiissuers.yaml", "../../docs/spec/pkiissuer.md"},
+		"ClusterPKIIssuer": {"../../config/crd/scaivault.io_clusterpkiissuers.yaml", "../../docs/spec/clusterpkiissuer.md"},
 	}
 }
 
