@@ -54,13 +54,13 @@ func TestDocumentedExamples(t *testing.T) {
 	p.InstallCRDs(t)
 	ns, client := p.Namespace(t, "docs", nil), dynamic.NewForConfigOrDie(p.Config)
 	n := 0
-	for _, name := range []string{"README.md", "docs/spec/vaultsecret.md", "docs/spec/vaultpolicy.md", "docs/spec/rotationschedule.md"} {
+	for _, name := range []string{"README.md", "docs/spec/vaultsecret.md", "docs/spec/vaultpolicy.md", "docs/spec/rotationschedule.md", "docs/spec/pkiissuer.md", "docs/spec/clusterpkiissuer.md"} {
 		for _, o := range examples(t, name) {
 			n++
 			var err error
 			dry := metav1.CreateOptions{DryRun: []string{"All"}, FieldValidation: "Strict"}
-			resource := map[string]string{"VaultPolicy": "vaultpolicies", "VaultSecret": "vaultsecrets", "RotationSchedule": "rotationschedules"}[o.GetKind()]
-			if o.GetKind() == "VaultPolicy" {
+			resource := resourceOf(o.GetKind())
+			if o.GetKind() == "VaultPolicy" || o.GetKind() == "ClusterPKIIssuer" {
 				_, err = client.Resource(v1alpha1.GroupVersion.WithResource(resource)).Create(t.Context(), o, dry)
 			} else {
 				o.SetNamespace(ns)
@@ -77,6 +77,15 @@ func TestDocumentedExamples(t *testing.T) {
 	}
 }
 
+func resourceOf(kind string) string {
+	for resource, k := range kindOf() {
+		if k == kind {
+			return resource
+		}
+	}
+	return ""
+}
+
 func checkTemplates(t *testing.T, o *unstructured.Unstructured) {
 	t.Helper()
 	data, _, _ := unstructured.NestedSlice(o.Object, "spec", "data")
@@ -91,7 +100,7 @@ func checkTemplates(t *testing.T, o *unstructured.Unstructured) {
 
 // Every event whose reason is no reason of a condition stands in a page's table of events.
 func TestDocumentedEvents(t *testing.T) {
-	told := page(t, "docs/spec/vaultsecret.md") + page(t, "docs/spec/vaultpolicy.md") + page(t, "docs/spec/rotationschedule.md")
+	told := page(t, "docs/spec/vaultsecret.md") + page(t, "docs/spec/vaultpolicy.md") + page(t, "docs/spec/rotationschedule.md") + page(t, "docs/spec/pkiissuer.md")
 	n := 0
 	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -146,11 +155,17 @@ func TestPrinterColumns(t *testing.T) {
 			`^NAME +TARGET +READY +REASON +LAST-SYNC +AGE +MESSAGE\n%s +made +False +Why +[0-9]\S+ +\S+s +because\n$`},
 		{"vaultpolicies", "rules: [{paths: [a], permissions: [read]}]", `{"bindings":3,` + ready + `}`,
 			`^NAME +BINDINGS +READY +REASON +AGE\n%s +3 +False +Why +\S+s\n$`, `^NAME +BINDINGS +READY +REASON +AGE +MESSAGE\n%s +3 +False +Why +\S+s +because\n$`},
+		{"pkiissuers", "role: web", `{"authority":{"id":"ca_1","name":"corp","expires":"2036-01-01T00:00:00Z"},` + ready + `}`,
+			`^NAME +ROLE +READY +REASON +EXPIRES +AGE\n%s +web +False +Why +2036-01-01T00:00:00Z +\S+s\n$`,
+			`^NAME +ROLE +READY +REASON +EXPIRES +AGE +MESSAGE\n%s +web +False +Why +2036-01-01T00:00:00Z +\S+s +because\n$`},
+		{"clusterpkiissuers", "{role: web, identity: {mode: Requester}}", `{` + ready + `}`,
+			`^NAME +ROLE +IDENTITY +READY +REASON +EXPIRES +AGE\n%s +web +Requester +False +Why +\S+s\n$`,
+			`^NAME +ROLE +IDENTITY +READY +REASON +EXPIRES +AGE +MESSAGE\n%s +web +Requester +False +Why +\S+s +because\n$`},
 	} {
 		o := object(t, c.resource, c.spec)
 		o.SetName(ns)
 		r := client.Resource(v1alpha1.GroupVersion.WithResource(c.resource))
-		if c.resource == "vaultsecrets" {
+		if c.resource == "vaultsecrets" || c.resource == "pkiissuers" {
 			_, err := r.Namespace(ns).Create(t.Context(), o, metav1.CreateOptions{})
 			if err != nil {
 				t.Fatal(err)

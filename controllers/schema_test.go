@@ -140,7 +140,7 @@ func refuse(t *testing.T, resource string, cases []schemaCase) {
 	p := controlplane.Start(t)
 	p.InstallCRDs(t)
 	ns := ""
-	if resource != "vaultpolicies" {
+	if resource != "vaultpolicies" && resource != "clusterpkiissuers" {
 		ns = p.Namespace(t, "schema", nil)
 	}
 	client := dynamic.NewForConfigOrDie(p.Config).Resource(v1alpha1.GroupVersion.WithResource(resource)).Namespace(ns)
@@ -166,9 +166,17 @@ func object(t *testing.T, resource, spec string) *unstructured.Unstructured {
 	}
 	obj := &unstructured.Unstructured{Object: map[string]any{"spec": s}}
 	obj.SetAPIVersion(v1alpha1.GroupVersion.String())
-	obj.SetKind(map[string]string{"vaultsecrets": "VaultSecret", "vaultpolicies": "VaultPolicy", "rotationschedules": "RotationSchedule"}[resource])
+	obj.SetKind(kindOf()[resource])
 	obj.SetName("it")
 	return obj
+}
+
+// kindOf are our kinds by resource.
+func kindOf() map[string]string {
+	return map[string]string{
+		"vaultsecrets": "VaultSecret", "vaultpolicies": "VaultPolicy", "rotationschedules": "RotationSchedule",
+		"pkiissuers": "PKIIssuer", "clusterpkiissuers": "ClusterPKIIssuer",
+	}
 }
 
 // No default is written into a spec: what was applied reads back unchanged, or Argo CD shows every

@@ -140,9 +140,9 @@ func reasons(t *testing.T) map[string]string {
 func TestEveryReasonHasANextStep(t *testing.T) {
 	misplaced := regexp.MustCompile(`kubectl -\S+ \S+ scaivault`)
 	for name, reason := range reasons(t) {
-		success := reason == v1alpha1.ReasonSynced || reason == v1alpha1.ReasonApplied || reason == v1alpha1.ReasonScheduled
+		success := reason == v1alpha1.ReasonSynced || reason == v1alpha1.ReasonApplied || reason == v1alpha1.ReasonScheduled || reason == v1alpha1.ReasonIssuing
 		var steps string
-		for _, o := range []object{&v1alpha1.VaultSecret{}, &v1alpha1.VaultPolicy{}, &v1alpha1.RotationSchedule{}} {
+		for _, o := range []object{&v1alpha1.VaultSecret{}, &v1alpha1.VaultPolicy{}, &v1alpha1.RotationSchedule{}, &v1alpha1.PKIIssuer{}, &v1alpha1.ClusterPKIIssuer{}} {
 			steps += nextStep(o, reason)
 		}
 		if success != (steps == "") {

@@ -18,6 +18,10 @@ func nextStep(o object, reason string) string {
 		own = secretSteps(o)
 	case *v1alpha1.RotationSchedule:
 		own = rotationSteps(o)
+	case *v1alpha1.PKIIssuer:
+		own = issuerSteps(&o.Spec.IssuerTerms, account{o.Namespace, o.ServiceAccount(), "set spec.serviceAccountName"})
+	case *v1alpha1.ClusterPKIIssuer:
+		own = issuerSteps(&o.Spec.IssuerTerms, accountOf(o))
 	}
 	if step, ok := own[reason]; ok {
 		return step
@@ -89,6 +93,27 @@ func rotationSteps(r *v1alpha1.RotationSchedule) map[string]string {
 		v1alpha1.ReasonRotationFailed:        "see status.failures: " + see + "; the vault tries again by itself",
 		v1alpha1.ReasonSecretMissing:         "write it: scaivault secrets write PATH FIELD=VALUE; or correct spec.secrets.paths. The operator notices at once",
 		v1alpha1.ReasonServiceAccountMissing: fmt.Sprintf("create it: kubectl -n %s create serviceaccount %s; or set spec.serviceAccountName", r.Namespace, r.ServiceAccount()),
+	}
+}
+
+// account is the ServiceAccount of an issuer, and how it is given another.
+type account struct{ namespace, name, instead string }
+
+func accountOf(c *v1alpha1.ClusterPKIIssuer) account {
+	ref := c.Spec.Identity.ServiceAccountRef
+	if ref == nil {
+		ref = &v1alpha1.ServiceAccountReference{}
+	}
+	return account{ref.Namespace, ref.Name, "correct spec.identity.serviceAccountRef"}
+}
+
+// issuerSteps are those for a PKIIssuer and a ClusterPKIIssuer.
+func issuerSteps(terms *v1alpha1.IssuerTerms, a account) map[string]string {
+	return map[string]string{
+		v1alpha1.ReasonAccessDenied:          fmt.Sprintf("let a VaultPolicy name ServiceAccount %s of namespace %s as a subject and allow issue on pki:%s", a.name, a.namespace, terms.Role),
+		v1alpha1.ReasonRoleMissing:           "create the role " + terms.Role + ": scaivault pki --help; or correct spec.role",
+		v1alpha1.ReasonAuthorityInactive:     "give the role " + terms.Role + " an authority that is neither revoked nor expired: scaivault pki --help",
+		v1alpha1.ReasonServiceAccountMissing: fmt.Sprintf("create it: kubectl -n %s create serviceaccount %s; or %s", a.namespace, a.name, a.instead),
 	}
 }
 

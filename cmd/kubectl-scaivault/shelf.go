@@ -43,11 +43,11 @@ func (a *app) content(ctx context.Context, obj *v1alpha1.VaultSecret, from *shel
 // codeOf is the exit code for a reason of the Ready condition.
 func codeOf(reason string) int {
 	switch reason {
-	case v1alpha1.ReasonSynced, v1alpha1.ReasonApplied, v1alpha1.ReasonScheduled:
+	case v1alpha1.ReasonSynced, v1alpha1.ReasonApplied, v1alpha1.ReasonScheduled, v1alpha1.ReasonIssuing:
 		return console.OK
 	case v1alpha1.ReasonAccessDenied:
 		return console.Authorization
-	case v1alpha1.ReasonSecretMissing, v1alpha1.ReasonServiceAccountMissing:
+	case v1alpha1.ReasonSecretMissing, v1alpha1.ReasonServiceAccountMissing, v1alpha1.ReasonRoleMissing:
 		return console.NotFound
 	case v1alpha1.ReasonInvalidData, v1alpha1.ReasonInvalidTemplate, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonInvalidTarget,
 		v1alpha1.ReasonInvalidPolicy, v1alpha1.ReasonFieldMissing, v1alpha1.ReasonTooManySecrets:

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
@@ -18,6 +17,8 @@ import (
 type overview struct {
 	Namespaces    []namespaceState `json:"namespaces"`
 	VaultPolicies []policyState    `json:"vault_policies"`
+	// ClusterPKIIssuers are shown to whom may list them.
+	ClusterPKIIssuers []issuerState `json:"cluster_pki_issuers,omitempty"`
 	// NotLookedAt says what the user may not see.
 	NotLookedAt []string `json:"not_looked_at,omitempty"`
 }
@@ -26,6 +27,7 @@ type namespaceState struct {
 	Name              string          `json:"name"`
 	VaultSecrets      []secretState   `json:"vault_secrets"`
 	RotationSchedules []rotationState `json:"rotation_schedules,omitempty"`
+	PKIIssuers        []issuerState   `json:"pki_issuers,omitempty"`
 }
 
 type rotationState struct {
@@ -52,11 +54,11 @@ type policyState struct {
 func newStatusCommand(a *app) *cobra.Command {
 	var everywhere bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show VaultSecrets, RotationSchedules and VaultPolicies, and what blocks each", Args: console.Arguments(cobra.NoArgs),
-		Long: `Show VaultSecrets, RotationSchedules and VaultPolicies as a tree, and what blocks each: the operator's reason and
-message, since when, and the next step.
+		Use: "status", Short: "Show VaultSecrets, RotationSchedules, PKIIssuers and VaultPolicies, and what blocks each", Args: console.Arguments(cobra.NoArgs),
+		Long: `Show VaultSecrets, RotationSchedules, PKIIssuers, ClusterPKIIssuers and VaultPolicies as a tree, and what blocks
+each: the operator's reason and message, since when, and the next step.
 
-Needs list on VaultSecrets, and to see RotationSchedules on those. VaultPolicies belong to the cluster: they are shown to whom may list them, those that
+Needs list on VaultSecrets, and to see any of the other kinds on that. VaultPolicies belong to the cluster: they are shown to whom may list them, those that
 name a ServiceAccount of the namespace unless all namespaces are asked for.`,
 		Example: `  kubectl scaivault status -n billing
   kubectl scaivault status --all-namespaces --json`,
@@ -94,6 +96,9 @@ func (c *cluster) overview(ctx context.Context, everywhere bool) (*overview, err
 	if err := c.rotations(ctx, o, where); err != nil {
 		return nil, err
 	}
+	if err := c.issuers(ctx, o, where); err != nil {
+		return nil, err
+	}
 	policies, err := c.policies(ctx)
 	if apierrors.IsForbidden(err) {
 		o.NotLookedAt = append(o.NotLookedAt, "VaultPolicies: you may not list them")
@@ -113,15 +118,8 @@ func (c *cluster) overview(ctx context.Context, everywhere bool) (*overview, err
 // rotations adds the RotationSchedules to their namespaces.
 func (c *cluster) rotations(ctx context.Context, to *overview, where []client.ListOption) error {
 	var l v1alpha1.RotationScheduleList
-	err := c.List(ctx, &l, where...)
-	switch {
-	case apierrors.IsForbidden(err):
-		to.NotLookedAt = append(to.NotLookedAt, "RotationSchedules: you may not list them")
-		return nil
-	case meta.IsNoMatchError(err), apierrors.IsNotFound(err): // an older install has none
-		return nil
-	case err != nil:
-		return seen(err)
+	if err := c.listed(ctx, to, "RotationSchedules", &l, where...); err != nil {
+		return err
 	}
 	slices.SortFunc(l.Items, func(a, b v1alpha1.RotationSchedule) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range l.Items {

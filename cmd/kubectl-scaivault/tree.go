@@ -22,12 +22,21 @@ func (a *app) printTree(o *overview) error {
 	for _, ns := range o.Namespaces {
 		lines = append(lines, line{text: ns.Name})
 		for i, v := range ns.VaultSecrets {
-			last := i == len(ns.VaultSecrets)-1 && len(ns.RotationSchedules) == 0
+			last := i == len(ns.VaultSecrets)-1 && len(ns.RotationSchedules)+len(ns.PKIIssuers) == 0
 			lines = append(lines, branch("VaultSecret/"+v.Name, "Secret/"+v.Secret, &v.state, last, a.now())...)
 		}
 		for i, r := range ns.RotationSchedules {
-			lines = append(lines, branch("RotationSchedule/"+r.Name, r.makes(), &r.state, i == len(ns.RotationSchedules)-1, a.now())...)
+			lines = append(lines, branch("RotationSchedule/"+r.Name, r.makes(), &r.state, i == len(ns.RotationSchedules)-1 && len(ns.PKIIssuers) == 0, a.now())...)
 		}
+		for i, s := range ns.PKIIssuers {
+			lines = append(lines, branch("PKIIssuer/"+s.Name, s.makes(), &s.state, i == len(ns.PKIIssuers)-1, a.now())...)
+		}
+	}
+	if len(o.ClusterPKIIssuers) > 0 {
+		lines = append(lines, line{text: "ClusterPKIIssuers"})
+	}
+	for i, s := range o.ClusterPKIIssuers {
+		lines = append(lines, branch("ClusterPKIIssuer/"+s.Name, s.makes(), &s.state, i == len(o.ClusterPKIIssuers)-1, a.now())...)
 	}
 	if len(o.VaultPolicies) > 0 {
 		lines = append(lines, line{text: "VaultPolicies"})
@@ -36,7 +45,7 @@ func (a *app) printTree(o *overview) error {
 		lines = append(lines, branch("VaultPolicy/"+p.Name, fmt.Sprintf("bindings: %d", p.Bindings), &p.state, i == len(o.VaultPolicies)-1, a.now())...)
 	}
 	if len(lines) == 1 {
-		a.Remark("No VaultSecrets and RotationSchedules found")
+		a.Remark("No VaultSecrets, RotationSchedules and PKIIssuers found")
 		lines = nil
 	}
 	for _, l := range aligned(lines) {

@@ -31,9 +31,10 @@ type Seed struct {
 	Operator string // <namespace>/<name> of the operator's ServiceAccount; "" for none
 }
 
-// operatorScopes let the operator manage what it owns, never read a value (architecture section 6).
+// operatorScopes let the operator manage what it owns, never read a value (architecture section 6). With pki:issue it
+// reads roles and authorities of certificates; no policy lets it issue by any.
 func operatorScopes() []string {
-	return []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "owned:release", "rotation:manage"}
+	return []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "owned:release", "rotation:manage", "pki:issue"}
 }
 
 // SeedTrust makes the database agree with the start-up flags: the trust rules of the home cluster and of the

@@ -106,6 +106,7 @@ func (w *world) users(ns string) {
 	for question, want := range map[string]string{
 		"editor create vaultsecrets": "yes", "editor patch vaultsecrets/status": "no", "editor get vaultpolicies": "no", "editor create vaultpolicies": "no",
 		"editor create rotationschedules": "yes", "viewor list rotationschedules": "yes", "viewor create rotationschedules": "no",
+		"editor create pkiissuers": "yes", "viewor list pkiissuers": "yes", "viewor create pkiissuers": "no", "editor create clusterpkiissuers": "no", "viewor list clusterpkiissuers": "no",
 		"viewor list vaultsecrets": "yes", "viewor create vaultsecrets": "no", "viewor list vaultpolicies": "no",
 	} {
 		q := strings.Fields(question)

@@ -54,7 +54,7 @@ func (w *world) beside() *world {
 // admits trusts a cluster's workloads and its operator, as docs/spec/clusters.md tells an administrator to.
 func (w *world) admits(cluster string) {
 	w.Helper()
-	scopes := []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "rotation:manage", "owned:release"}
+	scopes := []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "rotation:manage", "owned:release", "pki:issue"}
 	for _, rule := range []vaultapi.TrustRuleWrite{
 		{Name: cluster, Cluster: cluster},
 		{Name: cluster + "-operator", Cluster: cluster, Namespace: operator.Namespace, ServiceAccount: operator.Account, Scopes: scopes},

@@ -63,7 +63,7 @@ func (w *world) narrows(namespaces ...string) {
 		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"get", "create", "update"}},
 		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{narrow}, Verbs: []string{"create"}}, // a pod has a projected one
 	}, subjects)
-	scopes := []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "rotation:manage", "owned:release"}
+	scopes := []string{"policies:read", "policies:write", "secrets:list", "subscriptions:read", "subscriptions:write", "rotation:manage", "owned:release", "pki:issue"}
 	rule := vaultapi.TrustRuleWrite{Name: narrow, Namespace: operator.Namespace, ServiceAccount: narrow, Scopes: scopes}
 	if _, err := w.admin.TrustRules.Create(w.Context(), rule); err != nil {
 		w.Fatal(err)

@@ -37,7 +37,8 @@ func (w *world) objects(ctx context.Context) []statusObject {
 	w.T.Helper()
 	var out []statusObject
 	secrets, policies, rotations := &v1alpha1.VaultSecretList{}, &v1alpha1.VaultPolicyList{}, &v1alpha1.RotationScheduleList{}
-	for _, l := range []kube.ObjectList{secrets, policies, rotations} {
+	issuers, wide := &v1alpha1.PKIIssuerList{}, &v1alpha1.ClusterPKIIssuerList{}
+	for _, l := range []kube.ObjectList{secrets, policies, rotations, issuers, wide} {
 		if err := w.kube.List(ctx, l); err != nil && !apierrors.IsNotFound(err) {
 			w.Fatal(err)
 		}
@@ -50,6 +51,12 @@ func (w *world) objects(ctx context.Context) []statusObject {
 	}
 	for i := range rotations.Items {
 		out = append(out, &rotations.Items[i])
+	}
+	for i := range issuers.Items {
+		out = append(out, &issuers.Items[i])
+	}
+	for i := range wide.Items {
+		out = append(out, &wide.Items[i])
 	}
 	return out
 }

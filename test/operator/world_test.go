@@ -318,7 +318,7 @@ func (w *world) leaks(ctx context.Context) {
 	w.T.Helper()
 	shown := map[string]string{}
 	for _, ns := range w.namespaces {
-		out, err := w.plane.Kubectl(ctx, "--namespace", ns, "get", "vaultsecrets,rotationschedules,events.events.k8s.io", "-o", "json")
+		out, err := w.plane.Kubectl(ctx, "--namespace", ns, "get", "vaultsecrets,rotationschedules,pkiissuers,events.events.k8s.io", "-o", "json")
 		absent := err != nil && (strings.Contains(err.Error(), "the server doesn't have a resource type") || strings.Contains(err.Error(), "Error from server (NotFound)"))
 		if err != nil && !absent { // an uninstalled kind has no statuses
 			w.Error(err)
