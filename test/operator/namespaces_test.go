@@ -40,7 +40,7 @@ func shippedRules(t *testing.T, ofTheCluster bool) []rbacv1.PolicyRule {
 		for _, r := range role.Rules {
 			r.Resources = slices.DeleteFunc(r.Resources, func(name string) bool {
 				kind, _, _ := strings.Cut(name, "/")
-				return slices.Contains([]string{"namespaces", "vaultpolicies"}, kind) != ofTheCluster
+				return slices.Contains([]string{"namespaces", "vaultpolicies", "clusterpkiissuers", "certificatesigningrequests", "signers", "subjectaccessreviews"}, kind) != ofTheCluster
 			})
 			if len(r.Resources) > 0 {
 				rules = append(rules, r)
