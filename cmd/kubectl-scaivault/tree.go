@@ -19,31 +19,11 @@ type line struct {
 
 func (a *app) printTree(o *overview) error {
 	lines := []line{{cells: []string{"NAME", "READY", "REASON", "SINCE", "MAKES"}}}
-	for _, ns := range o.Namespaces {
-		lines = append(lines, line{text: ns.Name})
-		for i, v := range ns.VaultSecrets {
-			last := i == len(ns.VaultSecrets)-1 && len(ns.RotationSchedules)+len(ns.PKIIssuers) == 0
-			lines = append(lines, branch("VaultSecret/"+v.Name, "Secret/"+v.Secret, &v.state, last, a.now())...)
-		}
-		for i, r := range ns.RotationSchedules {
-			lines = append(lines, branch("RotationSchedule/"+r.Name, r.makes(), &r.state, i == len(ns.RotationSchedules)-1 && len(ns.PKIIssuers) == 0, a.now())...)
-		}
-		for i, s := range ns.PKIIssuers {
-			lines = append(lines, branch("PKIIssuer/"+s.Name, s.makes(), &s.state, i == len(ns.PKIIssuers)-1, a.now())...)
-		}
+	for i := range o.Namespaces {
+		lines = append(lines, group(o.Namespaces[i].Name, o.Namespaces[i].twigs(), a.now())...)
 	}
-	if len(o.ClusterPKIIssuers) > 0 {
-		lines = append(lines, line{text: "ClusterPKIIssuers"})
-	}
-	for i, s := range o.ClusterPKIIssuers {
-		lines = append(lines, branch("ClusterPKIIssuer/"+s.Name, s.makes(), &s.state, i == len(o.ClusterPKIIssuers)-1, a.now())...)
-	}
-	if len(o.VaultPolicies) > 0 {
-		lines = append(lines, line{text: "VaultPolicies"})
-	}
-	for i, p := range o.VaultPolicies {
-		lines = append(lines, branch("VaultPolicy/"+p.Name, fmt.Sprintf("bindings: %d", p.Bindings), &p.state, i == len(o.VaultPolicies)-1, a.now())...)
-	}
+	lines = append(lines, group("ClusterPKIIssuers", issuerTwigs("ClusterPKIIssuer/", o.ClusterPKIIssuers), a.now())...)
+	lines = append(lines, group("VaultPolicies", policyTwigs(o.VaultPolicies), a.now())...)
 	if len(lines) == 1 {
 		a.Remark("No VaultSecrets, RotationSchedules and PKIIssuers found")
 		lines = nil
@@ -57,6 +37,53 @@ func (a *app) printTree(o *overview) error {
 		a.Remark("Not looked at: %s", console.Clean(what))
 	}
 	return nil
+}
+
+// twig is an object of the tree: what it is called, what it makes, and how it is.
+type twig struct {
+	name, makes string
+	state       *state
+}
+
+func (n *namespaceState) twigs() []twig {
+	var all []twig
+	for i := range n.VaultSecrets {
+		v := &n.VaultSecrets[i]
+		all = append(all, twig{"VaultSecret/" + v.Name, "Secret/" + v.Secret, &v.state})
+	}
+	for i := range n.RotationSchedules {
+		r := &n.RotationSchedules[i]
+		all = append(all, twig{"RotationSchedule/" + r.Name, r.makes(), &r.state})
+	}
+	return append(all, issuerTwigs("PKIIssuer/", n.PKIIssuers)...)
+}
+
+func issuerTwigs(kind string, issuers []issuerState) []twig {
+	var all []twig
+	for i := range issuers {
+		all = append(all, twig{kind + issuers[i].Name, issuers[i].makes(), &issuers[i].state})
+	}
+	return all
+}
+
+func policyTwigs(policies []policyState) []twig {
+	var all []twig
+	for i := range policies {
+		all = append(all, twig{"VaultPolicy/" + policies[i].Name, fmt.Sprintf("bindings: %d", policies[i].Bindings), &policies[i].state})
+	}
+	return all
+}
+
+// group is a heading with what belongs under it; nothing where that is nothing.
+func group(heading string, twigs []twig, now time.Time) []line {
+	if len(twigs) == 0 {
+		return nil
+	}
+	lines := []line{{text: heading}}
+	for i, t := range twigs {
+		lines = append(lines, branch(t.name, t.makes, t.state, i == len(twigs)-1, now)...)
+	}
+	return lines
 }
 
 // makes says in a few words what a RotationSchedule does now.
