@@ -99,6 +99,23 @@ func TestPostgres(t *testing.T) {
 	}
 }
 
+// cert-manager's approver gets its verb as whoever it runs, for our issuers and no others, or not at all.
+func TestApprover(t *testing.T) {
+	const name = "ClusterRole/scaivault-cert-manager-approver"
+	got := mustRender(t, "ns", values{"certManager": values{"approver": values{"namespace": "pki", "serviceAccountName": "cm"}}})
+	rule := dig(got[name].Object, "rules").([]any)[0].(map[string]any)
+	if diff := cmp.Diff([]any{"pkiissuers.scaivault.io/*", "clusterpkiissuers.scaivault.io/*"}, rule["resourceNames"]); diff != "" {
+		t.Errorf("whose requests may be approved (-want +got)\n%s", diff)
+	}
+	subject := dig(got["ClusterRoleBinding/scaivault-cert-manager-approver"].Object, "subjects").([]any)[0].(map[string]any)
+	if subject["namespace"] != "pki" || subject["name"] != "cm" {
+		t.Errorf("bound to %v", subject)
+	}
+	if got := mustRender(t, "ns", values{"certManager": values{"approver": values{"enabled": false}}}); got[name] != nil {
+		t.Error("not switched off")
+	}
+}
+
 // With operator.namespaces no rule for what lies in a namespace is of a ClusterRole, and none is lost.
 func TestNamespaces(t *testing.T) {
 	served := []any{"billing", "ns", "shop"} // also the release's own
