@@ -15,6 +15,7 @@ type CertificateFilter struct {
 	CAID           string // id or name of the authority
 	ExpiringWithin string // a duration such as 30d: those that end before it is over
 	IncludeRevoked bool
+	Owner          string // all of an owner, or its leading parts such as k8s:home: only what is theirs
 	Limit          int
 	Cursor         string
 }
@@ -36,6 +37,7 @@ func (p *PKI) Certificates(ctx context.Context, f CertificateFilter) (*vaultapi.
 	q.text("ca_id", f.CAID)
 	q.text("expiring_within", f.ExpiringWithin)
 	q.flag("include_revoked", f.IncludeRevoked)
+	q.text("owner", f.Owner)
 	q.page(f.Limit, f.Cursor)
 	get := request{method: http.MethodGet, path: pkiCertificates, query: url.Values(q), repeat: true}
 	return on[vaultapi.CertificateList](ctx, p.c, get)

@@ -137,6 +137,7 @@ type CertificateSign struct {
 	AltNames []string `json:"alt_names,omitempty"` // with ip_sans: instead of the request's own names, which must be allowed all the same
 	IPSANs   []string `json:"ip_sans,omitempty"`
 	TTL      string   `json:"ttl,omitempty"`
+	Owner    string   `json:"owner,omitempty"` // of what a Kubernetes object asked for: k8s:<cluster>/<kind>/<namespace>/<name>/<uid>
 }
 
 // IssuedCertificate is the answer to issue, sign and renew (contract OC-15).
@@ -171,6 +172,7 @@ type Certificate struct {
 	Replaces         string   `json:"replaces,omitempty"`
 	CreatedBy        string   `json:"created_by"`
 	CreatedAt        Time     `json:"created_at"`
+	Owner            string   `json:"owner,omitempty"` // in a list by owner
 }
 
 // CertificateList is GET /v1/pki/certificates, the earliest end first: the same array twice (contract OC-1).
@@ -188,6 +190,7 @@ type CertificateRevoke struct {
 	// unspecified (default), key_compromise, ca_compromise, affiliation_changed, superseded, cessation_of_operation,
 	// privilege_withdrawn or aa_compromise (RFC 5280)
 	Reason string `json:"reason,omitempty"`
+	Owner  string `json:"owner,omitempty"` // whose it is, where that is what gives the right
 }
 
 // CertificateValidate is the body of POST /v1/pki/certificates/validate.

@@ -30,6 +30,10 @@ func CheckOwner(who Caller, owner string) error {
 	return mayOwn(who, owner)
 }
 
+// CheckOwners checks leading parts of owners, such as k8s:home or k8s:home/Certificate: may the caller speak for all of
+// them? Error: forbidden.
+func CheckOwners(who Caller, parts string) error { return mayOwn(who, parts+"/") }
+
 // isOwner reports whether s names a Kubernetes object; the namespace of a cluster-scoped one is empty.
 func isOwner(s string) bool {
 	rest, found := strings.CutPrefix(s, "k8s:")

@@ -18,9 +18,12 @@ import (
 )
 
 const (
-	certificateColumns = `SELECT c.id, c.serial, c.ca_id, c.role, c.common_name, c.certificate, c.not_after, c.replaces, c.created_by, c.created_at,
-	COALESCE(c.revoked_at, a.revoked_at), CASE WHEN c.revoked_at IS NULL THEN COALESCE(a.reason, '') ELSE c.reason END
+	certificateFields = `c.id, c.serial, c.ca_id, c.role, c.common_name, c.certificate, c.not_after, c.replaces, c.created_by, c.created_at,
+	COALESCE(c.revoked_at, a.revoked_at), CASE WHEN c.revoked_at IS NULL THEN COALESCE(a.reason, '') ELSE c.reason END`
+	certificateFrom = `
 	FROM pki_certificates c JOIN pki_authorities a ON a.tenant = c.tenant AND a.id = c.ca_id `
+	certificateColumns = `SELECT ` + certificateFields + certificateFrom
+
 	certificateFind   = certificateColumns + `WHERE c.tenant = $1 AND c.id = $2`
 	certificateSerial = certificateColumns + `WHERE c.tenant = $1 AND c.serial = $2`
 	// Two texts, so that each has an index of its own order.
@@ -152,12 +155,13 @@ type CertificateQuery struct {
 	CA             string        // id or name of the authority; "": all
 	ExpiringWithin time.Duration // only those that are valid now and end so soon; 0: all
 	IncludeRevoked bool
-	Limit          int // 0: DefaultLimit
+	Owner          string // all of it, or leading parts such as k8s:home: only theirs, by owner; ExpiringWithin and CA do not count then
+	Limit          int    // 0: DefaultLimit
 	Cursor         string
 }
 
 func (q CertificateQuery) text() string {
-	return fmt.Sprintf("pki certificates %q %d %t", q.CA, q.ExpiringWithin, q.IncludeRevoked)
+	return fmt.Sprintf("pki certificates %q %d %t %q", q.CA, q.ExpiringWithin, q.IncludeRevoked, q.Owner)
 }
 
 // place is where a page begins: after an end and an id.
@@ -178,14 +182,20 @@ func readPlace(text string, first int64) (place, error) {
 }
 
 // Certificates returns one page of certificates, the earliest end first. Scope pki:admin, or pki:issue; then only those
-// of roles that the caller may issue by are in it, so that a page may be short. Errors: invalid_request, invalid_cursor,
+// of roles that the caller may issue by are in it, so that a page may be short; with owned:release those of an owner of
+// the caller's own cluster. Errors: forbidden, invalid_request, invalid_cursor,
 // ca_not_found.
 func (s *Service) Certificates(ctx context.Context, who guard.Caller, q CertificateQuery) (vaultapi.CertificateList, error) {
-	return guard.Do(ctx, s.guard, who, reading(ActionCertificateList, ""), func(c *guard.Call) (vaultapi.CertificateList, error) {
+	a := reading(ActionCertificateList, "")
+	a.AltScopes = append(a.AltScopes, ScopeRelease)
+	return guard.Do(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.CertificateList, error) {
 		var l vaultapi.CertificateList
 		limit, err := pageSize(q.Limit)
 		if err != nil {
 			return l, err
+		}
+		if q.Owner != "" {
+			return s.owned(ctx, c, q, limit)
 		}
 		found, err := s.page(ctx, who.Tenant, q, c.Now(), limit)
 		if err != nil {

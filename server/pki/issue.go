@@ -25,6 +25,7 @@ type order struct {
 	public   crypto.PublicKey // nil: a key is made
 	ttl      time.Duration    // 0: the role's longest
 	replaces string           // id of the certificate that this one renews
+	owner    string           // the Kubernetes object that it is for; "": none
 }
 
 // Issue makes a key and a certificate by a role. Scope pki:issue, and permission issue on pki:<role>. The key is in the
@@ -37,8 +38,11 @@ func (s *Service) Issue(ctx context.Context, who guard.Caller, name string, w va
 // Sign makes a certificate by a role for the key of a certificate request. Scope pki:issue, and permission issue on
 // pki:<role>. The request's own names must be allowed even where the body names others. Errors: those of Issue.
 func (s *Service) Sign(ctx context.Context, who guard.Caller, name string, w vaultapi.CertificateSign) (vaultapi.IssuedCertificate, error) {
-	o := order{access: issuing(ActionSign, name), role: name}
+	o := order{access: issuing(ActionSign, name), role: name, owner: w.Owner}
 	return s.take(ctx, who, o, w.TTL, func(o *order) error {
+		if err := guard.CheckOwner(who, o.owner); err != nil {
+			return err
+		}
 		r, err := certs.ParseRequest("csr_pem", w.CSRPEM)
 		if err != nil {
 			return err
@@ -100,7 +104,10 @@ func (s *Service) fill(ctx context.Context, who guard.Caller, o order) (vaultapi
 		c.Note("certificate_id", m.id)
 		c.Note("serial_number", answer.SerialNumber)
 		c.Note("common_name", answer.CommonName)
-		return answer, insertCertificate(c, m, o)
+		if err := insertCertificate(c, m, o); err != nil {
+			return vaultapi.IssuedCertificate{}, err
+		}
+		return answer, insertOwner(c, m.id, o.owner)
 	})
 }
 

@@ -27,9 +27,11 @@ func reasonOf(reason string) (string, error) {
 }
 
 // Revoke revokes a certificate by its serial number or its id. What is revoked stays as it was revoked first. Scope
-// pki:admin. Errors: validation_error, certificate_not_found.
+// pki:admin; owned:release suffices for what the caller's own cluster owns. Errors: validation_error,
+// certificate_not_found.
 func (s *Service) Revoke(ctx context.Context, who guard.Caller, w vaultapi.CertificateRevoke) (vaultapi.Certificate, error) {
 	a := admin(ActionRevoke, w.CertificateID)
+	a.AltScopes = []string{ScopeRelease}
 	return guard.Change(ctx, s.guard, who, a, func(c *guard.Call) (vaultapi.Certificate, error) {
 		reason, err := reasonOf(w.Reason)
 		if err != nil {
@@ -37,6 +39,9 @@ func (s *Service) Revoke(ctx context.Context, who guard.Caller, w vaultapi.Certi
 		}
 		r, err := named(c, w)
 		if err != nil {
+			return vaultapi.Certificate{}, err
+		}
+		if err := mayRevoke(c, r, w.Owner); err != nil {
 			return vaultapi.Certificate{}, err
 		}
 		c.Note("certificate_id", r.ID)

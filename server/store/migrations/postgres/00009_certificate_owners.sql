@@ -1,0 +1,12 @@
+-- +goose Up
+-- The Kubernetes object that a certificate was made for, where one was named: k8s:<cluster>/<kind>/<namespace>/<name>/<uid>.
+CREATE TABLE pki_certificate_owners (
+    tenant         TEXT NOT NULL,
+    owner          TEXT COLLATE "C" NOT NULL,
+    certificate_id TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, owner, certificate_id)
+);
+CREATE UNIQUE INDEX pki_certificate_owners_of ON pki_certificate_owners (tenant, certificate_id);
+
+-- +goose Down
+DROP TABLE pki_certificate_owners;
