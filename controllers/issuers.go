@@ -28,14 +28,20 @@ const (
 func (p *parts) addIssuers(mgr manager.Manager) error {
 	signer := &pkiissuer.Signer{
 		Cached: mgr.GetClient(), Accounts: p.accounts, Guard: p.guard, Now: time.Now,
-		NamespacedOnly: p.WithoutPolicies, Serves: p.serves,
+		NamespacedOnly: p.WithoutPolicies, Serves: p.serves, Cluster: p.Cluster,
+	}
+	revoker := &pkiissuer.Revoker{
+		Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Vault: p.own.PKI, Refused: p.refused, Guard: p.guard, Cluster: p.Cluster,
+		Serves: p.serves, Now: time.Now, Log: p.Log.WithName("revocation"),
 	}
 	sink := &pkiissuer.Sink{
 		Cached: mgr.GetClient(), Issuers: reconcile.NewInbox(), ClusterIssuers: reconcile.NewInbox(),
 		Requests: reconcile.NewInbox(), SigningRequests: reconcile.NewInbox(),
 	}
 	p.sinks = append(p.sinks, sink)
-	err := errors.Join(p.issuers(mgr, false, "PKIIssuer").SetupWithManager(mgr, sink.Issuers, p.options(1)), p.addRequests(mgr, signer, sink.Requests))
+	err := errors.Join(p.issuers(mgr, false, "PKIIssuer").SetupWithManager(mgr, sink.Issuers, p.options(1)), p.addRequests(mgr, &pkiissuer.Requests{
+		Client: mgr.GetClient(), Signer: signer, Events: mgr.GetEventRecorder("scaivault-operator"), Gone: revoker.Gone,
+	}, sink.Requests), mgr.Add(revoker), p.addSweep(mgr, revoker.Sweep))
 	if p.WithoutPolicies {
 		return err
 	}
@@ -58,8 +64,7 @@ func (p *parts) serves(namespace string) bool {
 
 // addRequests serves CertificateRequests from when the cluster has them: cert-manager may be installed later, or never,
 // and nothing else of the operator waits for it.
-func (p *parts) addRequests(mgr manager.Manager, signer *pkiissuer.Signer, inbox *reconcile.Inbox) error {
-	r := &pkiissuer.Requests{Client: mgr.GetClient(), Signer: signer, Events: mgr.GetEventRecorder("scaivault-operator")}
+func (p *parts) addRequests(mgr manager.Manager, r *pkiissuer.Requests, inbox *reconcile.Inbox) error {
 	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		if !p.requestsKnown(ctx, mgr.GetRESTMapper()) {
 			return nil

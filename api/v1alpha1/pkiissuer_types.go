@@ -42,12 +42,12 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.onCertificateDelete == 'AfterGrace' || !has(self.grace)",message="grace is only possible with onCertificateDelete AfterGrace"
 type IssuerRevocation struct {
 	// onCertificateDelete says what becomes of what was issued for a Certificate of cert-manager that is deleted: Never
-	// revokes nothing, AfterGrace revokes it when the grace is over and no Certificate of that UID is there. What was
-	// signed for a request that no Certificate had made is never revoked.
+	// revokes nothing, AfterGrace revokes it when the grace is over and no Certificate of that name is there. What was
+	// signed for a request that no Certificate had made, or while this said Never, is never revoked.
 	OnCertificateDelete RevocationChoice `json:"onCertificateDelete"`
 
 	// grace is the time between the deletion and the revocation; without it, 1h. It counts from when the operator sees
-	// that the Certificate is gone: one that starts anew in between makes it longer, never shorter.
+	// that the Certificate is gone: an operator that starts anew in between makes it longer, never shorter.
 	// +optional
 	Grace Duration `json:"grace,omitempty"`
 }

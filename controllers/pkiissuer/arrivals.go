@@ -52,7 +52,10 @@ func waitingSigningRequests(ctx context.Context, cached kube.Reader, visit func(
 // SetupWithManager registers the controller. The definition of CertificateRequest must be there.
 func (r *Requests) SetupWithManager(mgr ctrl.Manager, inbox *reconcile.Inbox, o controller.Options) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named("certificaterequest").WithOptions(o).
-		Watches(&cmapi.CertificateRequest{}, r.Signer.arrivals(func(obj kube.Object) bool { _, ours := issuerOf(obj.(*cmapi.CertificateRequest)); return ours })).
+		Watches(&cmapi.CertificateRequest{}, r.Signer.arrivals(func(obj kube.Object) bool {
+			_, ours := issuerOf(obj.(*cmapi.CertificateRequest))
+			return ours
+		}, func(obj kube.Object) { r.Gone(ownerOf(r.Signer.Cluster, obj.(*cmapi.CertificateRequest))) })).
 		WatchesRawSource(source.Func(inbox.Start))
 	return r.Signer.watchIssuers(b, mgr.GetClient(), waitingRequests).Complete(r)
 }
@@ -63,13 +66,13 @@ func (r *SigningRequests) SetupWithManager(mgr ctrl.Manager, inbox *reconcile.In
 		Watches(&certificatesv1.CertificateSigningRequest{}, r.Signer.arrivals(func(obj kube.Object) bool {
 			_, ours := signerOf(obj.(*certificatesv1.CertificateSigningRequest).Spec.SignerName)
 			return ours
-		})).
+		}, func(kube.Object) {})).
 		WatchesRawSource(source.Func(inbox.Start))
 	return r.Signer.watchIssuers(b, mgr.GetClient(), waitingSigningRequests).Complete(r)
 }
 
-// arrivals queues requests of ours, and drops what is kept of those that are gone.
-func (s *Signer) arrivals(ours func(kube.Object) bool) handler.EventHandler {
+// arrivals queues requests of ours, and drops what is kept of those that left, of which it tells.
+func (s *Signer) arrivals(ours func(kube.Object) bool, left func(kube.Object)) handler.EventHandler {
 	put := func(obj kube.Object, q queue) {
 		if ours(obj) {
 			reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(obj))
@@ -78,7 +81,12 @@ func (s *Signer) arrivals(ours func(kube.Object) bool) handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { put(e.Object, q) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { put(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) { s.answers.forget(e.Object.GetUID()) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+			s.answers.forget(e.Object.GetUID())
+			if ours(e.Object) {
+				left(e.Object)
+			}
+		},
 	}
 }
 

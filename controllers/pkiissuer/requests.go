@@ -23,6 +23,8 @@ type Requests struct {
 	Client kube.Client
 	Signer *Signer
 	Events reconcile.Recorder
+	// Gone is told the owner of a request that was deleted: its Certificate may be gone.
+	Gone func(owner string)
 }
 
 // Reconcile looks at one CertificateRequest.
@@ -41,7 +43,9 @@ func (r *Requests) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result
 	case !holds(obj, cmapi.CertificateRequestConditionApproved):
 		return ctrl.Result{}, nil // its approval tells
 	}
-	got, err := r.Signer.sign(ctx, wanted(obj, by))
+	a := wanted(obj, by)
+	a.owner = ownerOf(r.Signer.Cluster, obj)
+	got, err := r.Signer.sign(ctx, a)
 	return r.settle(ctx, obj, got, err)
 }
 

@@ -42,6 +42,8 @@ type Signer struct {
 	NamespacedOnly bool
 	// Serves tells whether a namespace is served by this operator.
 	Serves func(namespace string) bool
+	// Cluster is this cluster's name in the vault: the owner of what issuers that revoke have signed.
+	Cluster string
 
 	answers answers
 }
@@ -54,6 +56,7 @@ type asked struct {
 	csr    []byte
 	life   time.Duration // 0: as long as possible
 	isCA   bool
+	owner  string   // the Certificate that it is for, as the vault names owners; "": none
 	usages []string // as cert-manager and Kubernetes call them
 	// kubernetes tells that the request came by the certificates API of Kubernetes.
 	kubernetes bool
@@ -97,6 +100,9 @@ func (s *Signer) ask(ctx context.Context, a asked, i issuer, who types.Namespace
 	w := vaultapi.CertificateSign{CSRPEM: string(a.csr)}
 	if d := life(a.life, most); d > 0 {
 		w.TTL = fmt.Sprintf("%ds", int64(d/time.Second))
+	}
+	if _, revokes := graceOf(i.Terms().Revocation); revokes {
+		w.Owner = a.owner
 	}
 	role := i.Terms().Role
 	got, err := as.Sign(ctx, role, w)

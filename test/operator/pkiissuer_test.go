@@ -14,6 +14,7 @@ import (
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
+	"github.com/scailabs/scaivault/pkg/client"
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/test/certmanager"
 	"github.com/scailabs/scaivault/test/operator"
@@ -206,4 +207,81 @@ func TestCertManagerComesLater(t *testing.T) {
 	w.Cleanup(w.noRequests) // before cert-manager goes
 	w.request("early", byIssuer("PKIIssuer", "web"), []string{"web.example.com"})
 	w.requestIs("early", issued)
+}
+
+// What was signed for a Certificate that is deleted is revoked when the grace is over, where the issuer says so: also
+// when no operator saw the deletion. One that is made again under its name before keeps what it has; and nothing is
+// revoked that belongs to others.
+func TestRevocationAfterGrace(t *testing.T) {
+	w := certified(running(t))
+	w.mayIssue()
+	after := func(grace v1alpha1.Duration) func(*v1alpha1.PKIIssuerSpec) {
+		return func(s *v1alpha1.PKIIssuerSpec) {
+			s.Revocation = &v1alpha1.IssuerRevocation{OnCertificateDelete: v1alpha1.RevokeAfterGrace, Grace: grace}
+		}
+	}
+	w.issuerIs(w.issuer("web", after("3s")), "True/Issuing")
+	ref := byIssuer("PKIIssuer", "web")
+	serials := map[string]string{}
+	for _, name := range []string{"goes", "stays", "again", "unseen"} {
+		w.certificate(name, ref)
+		w.until("Secret "+name, "true", func() string { return fmt.Sprint(w.secret(name+"-tls") != nil) })
+		serials[name] = w.serial(name + "-tls")
+	}
+	w.request("alone", ref, []string{"web.example.com"})
+	w.requestIs("alone", issued)
+
+	asked := time.Now()
+	w.kubectl("-n", w.ns, "delete", "certificate", "goes", "again")
+	w.certificate("again", ref)
+	w.until("what went", "revoked cessation_of_operation", func() string { return w.revocation(serials["goes"]) })
+	if took := time.Since(asked); took < 3*time.Second {
+		t.Errorf("revoked after %s, the grace is 3s", took)
+	}
+	w.operator.Stop()
+	w.kubectl("-n", w.ns, "delete", "certificate", "unseen")
+	w.operator.Start()
+	w.until("what went unseen", "revoked cessation_of_operation", func() string { return w.revocation(serials["unseen"]) })
+	for _, name := range []string{"stays", "again"} {
+		if got := w.revocation(serials[name]); got != "active" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	w.kubectl("-n", w.ns, "delete", "certificaterequest", "alone")
+	i := &v1alpha1.PKIIssuer{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "web"}}
+	w.remove(i)
+	w.kubectl("-n", w.ns, "delete", "certificate", "stays")
+	w.pass(6 * time.Second)
+	if got := w.revocation(serials["stays"]); got != "active" {
+		t.Errorf("without the issuer: %s", got)
+	}
+}
+
+// serial is the serial number of the certificate in a Secret.
+func (w *world) serial(secret string) string {
+	w.Helper()
+	s := w.secret(secret)
+	pair, err := tls.X509KeyPair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		w.Fatal(err)
+	}
+	return fmt.Sprintf("%x", pair.Leaf.SerialNumber)
+}
+
+// revocation is how a certificate stands in the vault.
+func (w *world) revocation(serial string) string {
+	w.Helper()
+	l, err := w.admin.PKI.Certificates(w.Context(), client.CertificateFilter{IncludeRevoked: true, Limit: 1000})
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, c := range l.Certificates {
+		if strings.EqualFold(strings.TrimLeft(strings.ReplaceAll(c.SerialNumber, ":", ""), "0"), serial) {
+			if c.RevocationReason != nil {
+				return c.Status + " " + *c.RevocationReason
+			}
+			return c.Status
+		}
+	}
+	return "unknown"
 }
