@@ -56,6 +56,13 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
+	limited := explain(&vaultapi.Error{Status: 429, Code: "rate_limit_exceeded", RetryAfter: 9 * time.Second}, "sa:shop:web", "web")
+	if v := judge(limited); v.pause != 9*time.Second {
+		t.Errorf("after a rate limit: %+v", v)
+	}
+	if v := judge(denied("sa:shop:web", "web", "access_denied")); v.pause != lookAgain {
+		t.Errorf("without a right: %+v", v)
+	}
 	if v := judge(errors.New(strings.Repeat("x", 10_000))); len(v.message) > 1024 {
 		t.Errorf("a message of %d bytes", len(v.message))
 	}

@@ -60,22 +60,24 @@ type verdict struct {
 	final   bool // there is no other try
 	reason  string
 	message string
-	retry   error // with a growing delay; nil: after lookAgain, and when told of a change
+	retry   error // with a growing delay; nil: after a pause, and when told of a change
+	pause   time.Duration
 }
 
 // judge is the whole decision about what an error means for a request. Final is only what the request itself brings: a
 // right, a role, or a vault may come back, and who asked waits for it. Failed would end the request, and cert-manager
 // would wait an hour or more before it makes another.
 func judge(err error) verdict {
-	v := verdict{message: err.Error()}
+	v := verdict{message: err.Error(), reason: reconcile.ReasonOf(err), pause: lookAgain}
+	pause, known := reconcile.Pause(err)
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
 		v.final, v.reason = true, r.reason
-	case reconcile.Known(err):
-		v.reason = reconcile.ReasonOf(err)
-	default:
-		v.retry, v.reason = err, reconcile.ReasonOf(err)
+	case known && pause > 0:
+		v.pause = min(pause, lookAgain)
+	case !known:
+		v.retry = err
 	}
 	if v.reason == "" {
 		v.reason = v1alpha1.ReasonRetrying
@@ -90,7 +92,7 @@ func (v verdict) next() (ctrl.Result, error) {
 		return ctrl.Result{}, v.retry
 	}
 	low := reconcile.RefreshPriority
-	return ctrl.Result{RequeueAfter: wait.Jitter(lookAgain, retrySpread), Priority: &low}, nil
+	return ctrl.Result{RequeueAfter: wait.Jitter(v.pause, retrySpread), Priority: &low}, nil
 }
 
 // patchStatus patches the status of an object if it changed. The patch carries the resourceVersion: it replaces lists of

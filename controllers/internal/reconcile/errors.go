@@ -63,10 +63,14 @@ func IsStalled(err error) bool {
 	return errors.As(err, &s) && s.stalled
 }
 
-// Known tells whether err is Stalled or Waiting: another try before something changed, or its time came, is of no use.
-func Known(err error) bool {
+// Pause tells whether err is Stalled or Waiting, so that another try makes no sense before something changed, and after
+// which time it does; 0 where err names none.
+func Pause(err error) (after time.Duration, known bool) {
 	var s *stop
-	return errors.As(err, &s)
+	if !errors.As(err, &s) {
+		return 0, false
+	}
+	return s.after, true
 }
 
 // HasKind tells whether err already says what follows from it.
