@@ -2,11 +2,11 @@ package pkiissuer
 
 import (
 	"context"
-	"time"
 
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,34 +19,48 @@ import (
 	"github.com/scailabs/scaivault/controllers/internal/reconcile"
 )
 
-// shortly puts off what many ServiceAccounts that come together would cause many times.
-const shortly = 200 * time.Millisecond
+// waits is a request that waits for something: the issuer that it names, and the namespace that it comes from.
+type waits struct {
+	obj  kube.Object
+	by   reference
+	from string
+}
 
-// waiting visits the requests of a kind that wait for something, with the issuer that each names.
-type waiting func(ctx context.Context, cached kube.Reader, visit func(kube.Object, reference))
+// waiting visits the requests of a kind that wait.
+type waiting func(ctx context.Context, cached kube.Reader, visit func(waits))
 
-func waitingRequests(ctx context.Context, cached kube.Reader, visit func(kube.Object, reference)) {
+func waitingRequests(ctx context.Context, cached kube.Reader, visit func(waits)) {
 	var l cmapi.CertificateRequestList
 	if cached.List(ctx, &l, kube.UnsafeDisableDeepCopy) != nil {
 		return
 	}
 	for i := range l.Items {
 		if by, ours := issuerOf(&l.Items[i]); ours && !finished(&l.Items[i]) {
-			visit(&l.Items[i], by)
+			visit(waits{&l.Items[i], by, l.Items[i].Namespace})
 		}
 	}
 }
 
-func waitingSigningRequests(ctx context.Context, cached kube.Reader, visit func(kube.Object, reference)) {
+func waitingSigningRequests(ctx context.Context, cached kube.Reader, visit func(waits)) {
 	var l certificatesv1.CertificateSigningRequestList
 	if cached.List(ctx, &l, kube.UnsafeDisableDeepCopy) != nil {
 		return
 	}
 	for i := range l.Items {
 		if by, ours := signerOf(l.Items[i].Spec.SignerName); ours && len(l.Items[i].Status.Certificate) == 0 {
-			visit(&l.Items[i], by)
+			visit(waits{&l.Items[i], by, namespaceOf(l.Items[i].Spec.Username)})
 		}
 	}
+}
+
+// uses tells whether a request is served with the rights of a ServiceAccount.
+func (w waits) uses(ctx context.Context, cached kube.Reader, who types.NamespacedName) bool {
+	i, err := w.by.find(ctx, cached)
+	if err != nil {
+		return false
+	}
+	its, err := account(i, w.from)
+	return err == nil && its == who
 }
 
 // SetupWithManager registers the controller. The definition of CertificateRequest must be there.
@@ -94,9 +108,9 @@ func (s *Signer) arrivals(ours func(kube.Object) bool, left func(kube.Object)) h
 func (s *Signer) watchIssuers(b *builder.Builder, cached kube.Reader, each waiting) *builder.Builder {
 	of := func(ctx context.Context, obj kube.Object, q queue) {
 		changed := reference{namespace: obj.GetNamespace(), name: obj.GetName()}
-		each(ctx, cached, func(waits kube.Object, by reference) {
-			if by == changed {
-				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(waits))
+		each(ctx, cached, func(w waits) {
+			if w.by == changed {
+				reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(w.obj))
 			}
 		})
 	}
@@ -117,9 +131,11 @@ func (s *Signer) watchIssuers(b *builder.Builder, cached kube.Reader, each waiti
 		b = b.Watches(&v1alpha1.ClusterPKIIssuer{}, changed)
 	}
 	return b.Watches(&v1alpha1.PKIIssuer{}, changed).
-		WatchesMetadata(&corev1.ServiceAccount{}, accounts(func(ctx context.Context, _ kube.Object, q queue) {
-			each(ctx, cached, func(waits kube.Object, _ reference) {
-				reconcile.Enqueue(q, reconcile.ChangePriority, shortly, request(waits))
+		WatchesMetadata(&corev1.ServiceAccount{}, accounts(func(ctx context.Context, came kube.Object, q queue) {
+			each(ctx, cached, func(w waits) {
+				if w.uses(ctx, cached, kube.ObjectKeyFromObject(came)) {
+					reconcile.Enqueue(q, reconcile.ChangePriority, 0, request(w.obj))
+				}
 			})
 		}))
 }

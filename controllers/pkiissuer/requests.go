@@ -3,6 +3,7 @@ package pkiissuer
 import (
 	"context"
 	"errors"
+	"strings"
 
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -138,7 +139,16 @@ func (v verdict) record(obj *cmapi.CertificateRequest, got *certificate, now met
 			c.Reason = cmapi.CertificateRequestReasonDenied
 		}
 	}
+	if was := conditionOf(obj, c.Type); v.retry != nil && was != nil && was.Reason == c.Reason && whyOf(was) == v.reason {
+		return // said before; the number of the vault's answer differs each time
+	}
 	set(obj, c)
+}
+
+// whyOf is our reason in the message of a condition.
+func whyOf(c *cmapi.CertificateRequestCondition) string {
+	why, _, _ := strings.Cut(c.Message, ":")
+	return why
 }
 
 // set replaces a condition; its time moves only with its status.
@@ -157,7 +167,7 @@ func set(obj *cmapi.CertificateRequest, c cmapi.CertificateRequestCondition) {
 // announce tells in an event what became of a request, once per reason.
 func (r *Requests) announce(before, obj *cmapi.CertificateRequest, v verdict) {
 	was, is := conditionOf(before, cmapi.CertificateRequestConditionReady), conditionOf(obj, cmapi.CertificateRequestConditionReady)
-	if was != nil && was.Reason == is.Reason && was.Message == is.Message {
+	if was != nil && was.Reason == is.Reason && whyOf(was) == whyOf(is) {
 		return
 	}
 	kind := corev1.EventTypeWarning

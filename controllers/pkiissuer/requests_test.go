@@ -8,6 +8,7 @@ import (
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
@@ -111,7 +112,13 @@ func TestRecord(t *testing.T) {
 		}
 		if c.got == nil { // and the time moves only with the status
 			later := metav1.NewTime(now.Add(lookAgain))
+			before := obj.DeepCopy()
 			v.record(obj, nil, later)
+			v.message += " (request req_2)"
+			v.record(obj, nil, later)
+			if v.retry != nil && !equality.Semantic.DeepEqual(before, obj) {
+				t.Errorf("%s, tried again: %+v", name, obj.Status)
+			}
 			if r := conditionOf(obj, cmapi.CertificateRequestConditionReady); !r.LastTransitionTime.Equal(&at) || len(obj.Status.Conditions) != 2 {
 				t.Errorf("%s, said again: %+v", name, obj.Status.Conditions)
 			}

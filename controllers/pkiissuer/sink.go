@@ -66,8 +66,8 @@ func (s *Sink) issuers(ctx context.Context, later func(issuer) bool) {
 }
 
 func (s *Sink) requests(ctx context.Context) {
-	put := func(inbox *reconcile.Inbox) func(kube.Object, reference) {
-		return func(obj kube.Object, _ reference) { inbox.Add(ctx, reconcile.ChangePriority, 0, request(obj)) }
+	put := func(inbox *reconcile.Inbox) func(waits) {
+		return func(w waits) { inbox.Add(ctx, reconcile.ChangePriority, 0, request(w.obj)) }
 	}
 	if s.Requests.Started() {
 		waitingRequests(ctx, s.Cached, put(s.Requests))

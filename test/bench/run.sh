@@ -3,7 +3,8 @@
 # same run on the same machine. BENCH_SECONDS (60) is the length of a row; BENCH_ENTRIES (1000000) the audit entries
 # that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
 # BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_OBJECTS ("2000 10000") are the sizes of
-# the operator's rows, BENCH_CHANGES (400) the changes of a mounted file. BENCH_ROWS=server|jobs|webhooks|rotation|operator|pod runs one part;
+# the operator's rows, BENCH_CERTIFICATES (1000) those of the certificates' row, BENCH_CHANGES (400) the changes of a mounted
+# file. BENCH_ROWS=server|jobs|webhooks|rotation|operator|certificates|pod runs one part;
 # pod needs root and what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -159,6 +160,17 @@ pod_rows() {
   sed -nE 's/.*write → ([^:]*): (.*)/| \1 | \2 |/p' "$work/pod.log"
 }
 
+# certificate_rows are the operator's test of many Certificates, with the real cert-manager.
+certificate_rows() {
+  say "${BENCH_CERTIFICATES:-1000} Certificates of cert-manager through a PKIIssuer (a real control plane)"
+  echo "| Certificates through a PKIIssuer | all Ready after | from approved to signed |"
+  echo "|---|---|---|"
+  KUBEBUILDER_ASSETS="$(hack/controlplane/assets.sh)" BENCH_CERTIFICATES="${BENCH_CERTIFICATES:-1000}" \
+    go test -count=1 -timeout 40m -v -run '^TestManyCertificates$' ./test/operator >"$work/certificates.log" 2>&1 ||
+    { tail -40 "$work/certificates.log" >&2; return 1; }
+  sed -nE 's/.*bench: ([0-9]+) Certificates[^:]*: all Ready after (.*) \| from approved to signed: (.*)/| \1 | \2 | \3 |/p' "$work/certificates.log"
+}
+
 case "${BENCH_ROWS:-all}" in
   server) server_rows ;;
   operator) operator_rows ;;
@@ -166,5 +178,6 @@ case "${BENCH_ROWS:-all}" in
   jobs) jobs_rows ;;
   webhooks) webhook_rows ;;
   rotation) rotation_rows ;;
-  *) server_rows; jobs_rows; webhook_rows; rotation_rows; operator_rows; pod_rows ;;
+  certificates) certificate_rows ;;
+  *) server_rows; jobs_rows; webhook_rows; rotation_rows; operator_rows; certificate_rows; pod_rows ;;
 esac

@@ -13,6 +13,8 @@ import (
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -58,12 +60,17 @@ func (w *world) role(r vaultapi.PKIRoleWrite) {
 
 // noRequests leaves nothing behind that the operator of the next test would try to serve.
 func (w *world) noRequests() {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
 	for _, ns := range w.namespaces {
-		for _, kind := range []string{"certificates.cert-manager.io", "certificaterequests.cert-manager.io"} {
-			_, _ = w.plane.Kubectl(context.Background(), "-n", ns, "delete", kind, "--all") // cert-manager may not be there
+		for _, o := range []kube.Object{&cmapi.Certificate{}, &cmapi.CertificateRequest{}} {
+			if err := w.kube.DeleteAllOf(ctx, o, kube.InNamespace(ns)); err != nil && !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
+				w.Errorf("leave no %T behind: %v", o, err)
+			}
 		}
 	}
-	if _, err := w.plane.Kubectl(context.Background(), "delete", "csr", "--all"); err != nil {
+	if err := w.kube.DeleteAllOf(ctx, &certificatesv1.CertificateSigningRequest{}); err != nil {
 		w.Error(err)
 	}
 }
