@@ -2,17 +2,10 @@ package pkiissuer
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/scailabs/scaivault/api/v1alpha1"
@@ -26,13 +19,15 @@ const (
 	defaultGrace = time.Hour
 	// revokeTick is how often it is looked whether a grace is over.
 	revokeTick = time.Second
+	// revokeRetry is the pause after a failure.
+	revokeRetry = 10 * time.Second
 	// reasonGone is the reason of RFC 5280 for what nobody needs any more.
 	reasonGone = "cessation_of_operation"
 
 	certificatePage = 200
 )
 
-// +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get
+// +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get;list
 
 // Revoker revokes what was signed for Certificates that are gone, where an issuer says so. All exported fields are
 // required. What it waits for lives in memory: a process that starts anew begins the graces anew.
@@ -49,7 +44,13 @@ type Revoker struct {
 	Log     logr.Logger
 
 	mu   sync.Mutex
-	gone map[string]time.Time // owner to when its Certificate was first missed
+	gone map[string]missing // by owner
+}
+
+// missing is a Certificate that may be gone.
+type missing struct {
+	since time.Time // it was first missed
+	look  time.Time // not before
 }
 
 // Gone notes that a Certificate may be gone.
@@ -60,10 +61,10 @@ func (r *Revoker) Gone(owner string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.gone == nil {
-		r.gone = map[string]time.Time{}
+		r.gone = map[string]missing{}
 	}
 	if _, known := r.gone[owner]; !known {
-		r.gone[owner] = r.Now()
+		r.gone[owner] = missing{since: r.Now()}
 	}
 }
 
@@ -73,74 +74,27 @@ func (r *Revoker) forget(owner string) {
 	delete(r.gone, owner)
 }
 
-// missed are the owners whose Certificates are missed, and since when.
-func (r *Revoker) missed() map[string]time.Time {
+// later puts off the next look at an owner.
+func (r *Revoker) later(owner string, look time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make(map[string]time.Time, len(r.gone))
-	for owner, since := range r.gone {
-		all[owner] = since
+	if m, known := r.gone[owner]; known {
+		m.look = look
+		r.gone[owner] = m
+	}
+}
+
+// due are the owners to look at now.
+func (r *Revoker) due(now time.Time) map[string]missing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[string]missing{}
+	for owner, m := range r.gone {
+		if !m.look.After(now) {
+			all[owner] = m
+		}
 	}
 	return all
-}
-
-// Sweep notes all Certificates for which something was signed that is good still, and that are gone: they went while no
-// operator looked.
-func (r *Revoker) Sweep(ctx context.Context) error {
-	if err := r.Guard.Check(ctx); err != nil {
-		return err
-	}
-	last, filter := "", client.CertificateFilter{Owner: ownersOf(r.Cluster), Limit: certificatePage}
-	for {
-		page, err := r.Vault.Certificates(ctx, filter)
-		if err != nil {
-			return r.explain(err, "list the certificates of cluster "+r.Cluster)
-		}
-		for _, c := range page.Certificates {
-			if c.Owner == last { // they come by owner
-				continue
-			}
-			last = c.Owner
-			key, ours := certificateOf(r.Cluster, c.Owner)
-			if !ours || !r.Serves(key.Namespace) {
-				continue
-			}
-			if gone, err := r.isGone(ctx, key); err != nil {
-				return err
-			} else if gone {
-				r.Gone(c.Owner)
-			}
-		}
-		if page.Cursor == nil || *page.Cursor == "" {
-			return nil
-		}
-		filter.Cursor = *page.Cursor
-	}
-}
-
-// isGone asks the API server itself. One that was made anew under its name is not gone: it may use the same Secret. And
-// none is while the kind is missing, which is an error, and all graces begin anew: whoever removes cert-manager does not
-// mean every certificate.
-func (r *Revoker) isGone(ctx context.Context, key types.NamespacedName) (bool, error) {
-	m := &metav1.PartialObjectMetadata{}
-	m.SetGroupVersionKind(cmapi.SchemeGroupVersion.WithKind(cmapi.CertificateKind))
-	err := r.Live.Get(ctx, key, m)
-	if unknownKind(err) {
-		r.forgetAll()
-		return false, errors.New("the cluster does not know Certificates")
-	}
-	if apierrors.IsNotFound(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look whether Certificate %s is gone: %w", key, err)
-	}
-	return false, nil
-}
-
-// unknownKind tells whether it is the kind that is not found, and not the object.
-func unknownKind(err error) bool {
-	return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 func (r *Revoker) forgetAll() {
@@ -152,8 +106,10 @@ func (r *Revoker) forgetAll() {
 // Start revokes when graces are over, until ctx ends. It is a Runnable of controller-runtime.
 func (r *Revoker) Start(ctx context.Context) error {
 	for vault.Sleep(ctx, revokeTick) {
-		for owner, since := range r.missed() {
-			if err := r.consider(ctx, owner, r.Now().Sub(since)); err != nil {
+		now := r.Now()
+		for owner, m := range r.due(now) {
+			if err := r.consider(ctx, owner, m.since, now); err != nil {
+				r.later(owner, now.Add(revokeRetry))
 				r.Log.V(1).Info("certificates of one that is gone are not revoked yet", "owner", owner, "cause", err.Error())
 			}
 		}
@@ -161,15 +117,17 @@ func (r *Revoker) Start(ctx context.Context) error {
 	return nil
 }
 
-// consider revokes what was signed for a Certificate that was missed for so long.
-func (r *Revoker) consider(ctx context.Context, owner string, missed time.Duration) error {
+// consider revokes what was signed for a Certificate that is missed since a time.
+func (r *Revoker) consider(ctx context.Context, owner string, since, now time.Time) error {
 	key, ours := certificateOf(r.Cluster, owner)
 	graces := r.graces(ctx, key.Namespace)
-	if !ours || !r.Serves(key.Namespace) || len(graces) == 0 {
+	next, waits := nextGrace(graces, 0)
+	switch {
+	case !ours, !r.Serves(key.Namespace), !waits:
 		r.forget(owner)
 		return nil
-	}
-	if missed < shortest(graces) {
+	case now.Before(since.Add(next)):
+		r.later(owner, since.Add(next))
 		return nil
 	}
 	gone, err := r.isGone(ctx, key)
@@ -180,38 +138,54 @@ func (r *Revoker) consider(ctx context.Context, owner string, missed time.Durati
 		r.forget(owner)
 		return nil
 	}
-	return r.revoke(ctx, owner, graces, missed)
+	return r.revoke(ctx, owner, graces, since, now)
 }
 
-// revoke revokes the certificates of an owner whose graces are over, and forgets the owner when none is left.
-func (r *Revoker) revoke(ctx context.Context, owner string, graces map[string]time.Duration, missed time.Duration) error {
+// revoke revokes the certificates of an owner whose graces are over, and forgets the owner when no other grace is left.
+func (r *Revoker) revoke(ctx context.Context, owner string, graces map[string]time.Duration, since, now time.Time) error {
 	if err := r.Guard.Check(ctx); err != nil {
 		return err
 	}
-	page, err := r.Vault.Certificates(ctx, client.CertificateFilter{Owner: owner, Limit: certificatePage})
-	if err != nil {
-		return r.explain(err, "list the certificates of "+owner)
-	}
-	later := page.HasMore
-	for _, c := range page.Certificates {
-		grace, revoked := graces[c.Role]
-		if !revoked {
-			continue
-		}
-		if missed < grace {
-			later = true
-			continue
+	err := r.each(ctx, owner, func(c vaultapi.Certificate) error {
+		if grace, revokes := graces[c.Role]; !revokes || now.Before(since.Add(grace)) {
+			return nil
 		}
 		_, err := r.Vault.Revoke(ctx, vaultapi.CertificateRevoke{CertificateID: c.ID, Reason: reasonGone, Owner: owner})
 		if err != nil && !vaultapi.IsNotFound(err) {
 			return r.explain(err, "revoke certificate "+c.ID)
 		}
 		r.Log.Info("revoked, because its Certificate is gone", "certificate", c.ID, "serial", c.SerialNumber, "owner", owner)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if !later {
+	if next, waits := nextGrace(graces, now.Sub(since)); waits {
+		r.later(owner, since.Add(next))
+	} else {
 		r.forget(owner)
 	}
 	return nil
+}
+
+// each visits the certificates of an owner, or of all whose owners begin with its parts, that are good now.
+func (r *Revoker) each(ctx context.Context, owner string, visit func(vaultapi.Certificate) error) error {
+	filter := client.CertificateFilter{Owner: owner, Limit: certificatePage}
+	for {
+		page, err := r.Vault.Certificates(ctx, filter)
+		if err != nil {
+			return r.explain(err, "list the certificates of "+owner)
+		}
+		for _, c := range page.Certificates {
+			if err := visit(c); err != nil {
+				return err
+			}
+		}
+		if page.Cursor == nil || *page.Cursor == "" {
+			return nil
+		}
+		filter.Cursor = *page.Cursor
+	}
 }
 
 func (r *Revoker) explain(err error, doing string) error {
@@ -250,10 +224,12 @@ func graceOf(v *v1alpha1.IssuerRevocation) (time.Duration, bool) {
 	return d, err == nil
 }
 
-func shortest(graces map[string]time.Duration) time.Duration {
-	first := time.Duration(1<<63 - 1)
+// nextGrace is the shortest grace that is longer than what has passed, if there is one.
+func nextGrace(graces map[string]time.Duration, passed time.Duration) (next time.Duration, waits bool) {
 	for _, g := range graces {
-		first = min(first, g)
+		if g > passed && (!waits || g < next) {
+			next, waits = g, true
+		}
 	}
-	return first
+	return next, waits
 }

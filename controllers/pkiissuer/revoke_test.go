@@ -65,8 +65,11 @@ func TestGraceOf(t *testing.T) {
 			t.Errorf("%s: %s (%v)", name, got, revokes)
 		}
 	}
-	if got := shortest(map[string]time.Duration{"a": time.Hour, "b": time.Minute}); got != time.Minute {
-		t.Errorf("the shortest is %s", got)
+	graces := map[string]time.Duration{"a": time.Hour, "b": time.Minute}
+	for passed, want := range map[time.Duration]time.Duration{0: time.Minute, time.Second: time.Minute, time.Minute: time.Hour, time.Hour: 0} {
+		if got, waits := nextGrace(graces, passed); got != want || waits != (want > 0) {
+			t.Errorf("after %s comes %s (%v), want %s", passed, got, waits, want)
+		}
 	}
 }
 

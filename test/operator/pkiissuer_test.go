@@ -285,3 +285,42 @@ func (w *world) revocation(serial string) string {
 	}
 	return "unknown"
 }
+
+// An operator with Roles in some namespaces serves the PKIIssuers there, and tells those who ask a ClusterPKIIssuer why
+// nothing comes of it.
+func TestIssuersOfServedNamespaces(t *testing.T) {
+	w := certified(newWorld(t))
+	mine, outside := w.ns, w.namespace("outside", nil)
+	w.narrows(mine)
+	w.operator.Args = append(w.operator.Args, "--policies=false")
+	w.operator.Start()
+	issues := w.policyInVault("issues", "pki:svc", "issue")
+	for _, ns := range []string{mine, outside} {
+		if _, err := w.admin.Policies.Bind(t.Context(), issues, vaultapi.BindingWrite{IdentityID: "sa:" + ns + ":issuer"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := w.issuer("web")
+	w.issuerIs(i, "True/Issuing")
+	w.certificate("web", byIssuer("PKIIssuer", "web"))
+	w.served("web-tls", i.Status.CABundle)
+	w.request("wide", byIssuer("ClusterPKIIssuer", "corporate"), []string{"web.example.com"})
+	w.requestIs("wide", "False/Pending NotServed")
+	w.ns = outside
+	ignored := w.issuer("web")
+	w.request("ignored", byIssuer("PKIIssuer", "web"), []string{"web.example.com"})
+	w.pass(time.Second)
+	if got := w.requested("ignored"); got != "" || ready(w.looked(ignored)) != "" {
+		t.Errorf("outside of what is served: %q", got)
+	}
+	w.remove(ignored) // nobody brings it in order
+	w.ns = mine
+}
+
+func (w *world) looked(obj statusObject) statusObject {
+	w.Helper()
+	if err := w.kube.Get(w.Context(), kube.ObjectKeyFromObject(obj), obj); err != nil {
+		w.Fatal(err)
+	}
+	return obj
+}
