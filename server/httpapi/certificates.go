@@ -61,13 +61,15 @@ type certificateListInput struct {
 	CAID           string        `query:"ca_id" description:"id or name of the authority"`
 	ExpiringWithin time.Duration `query:"expiring_within" description:"a duration such as 30d: only those that are valid and end before it is over"`
 	IncludeRevoked bool          `query:"include_revoked"`
+	Owner          string        `query:"owner" description:"all of an owner, or its leading parts such as k8s:home: only what is theirs, by owner"`
 	Limit          int           `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	Cursor         string        `query:"cursor"`
 }
 
 func (h pkiHandlers) certificates(ctx context.Context, c *call, in certificateListInput) (vaultapi.CertificateList, error) {
 	return h.service.Certificates(ctx, c.who, pki.CertificateQuery{
-		CA: in.CAID, ExpiringWithin: in.ExpiringWithin, IncludeRevoked: in.IncludeRevoked, Limit: in.Limit, Cursor: in.Cursor,
+		CA: in.CAID, ExpiringWithin: in.ExpiringWithin, IncludeRevoked: in.IncludeRevoked, Owner: in.Owner,
+		Limit: in.Limit, Cursor: in.Cursor,
 	})
 }
 
