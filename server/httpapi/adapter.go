@@ -38,6 +38,7 @@ type typed[In, Out any] struct {
 	etag   func(Out) string         // nil: none
 	encode func([]byte, Out) []byte // nil: encoding/json
 	media  string                   // "": application/json
+	amend  func([]byte) []byte      // repairs the body before it is checked; nil: it is taken as it is
 	wire   reflect.Type             // what the encoding makes of Out; nil: Out itself
 	plan   plan
 
@@ -78,6 +79,12 @@ func (e *typed[In, Out]) withMedia(media string) *typed[In, Out] {
 // withVariant adds a form of the answer for callers whose Accept names one of its media types.
 func (e *typed[In, Out]) withVariant(encode func([]byte, Out) []byte, media ...string) *typed[In, Out] {
 	e.variant = variant[Out]{media: media, encode: encode}
+	return e
+}
+
+// withRawBreaks takes line breaks and tabs that stand raw inside of JSON strings for what they are (contract OC-30).
+func (e *typed[In, Out]) withRawBreaks() *typed[In, Out] {
+	e.amend = escapeBreaks
 	return e
 }
 
@@ -176,7 +183,7 @@ func (e *typed[In, Out]) bind(x *exchange, in *In) error {
 	if x.row.anonymous {
 		limit = maxBodyAnon
 	}
-	body, err := readBody(x, limit)
+	body, err := readBody(x, limit, e.amend)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,9 @@ const (
 	firstBodyBuf = 8 << 10  // what a caller gets by announcing a body; the rest only as it arrives
 )
 
-// readBody gives the request's JSON, checked but not decoded. A POST without a body is {} (contract OC-36).
-func readBody(x *exchange, limit int64) ([]byte, error) {
+// readBody gives the request's JSON, checked but not decoded. A POST without a body is {} (contract OC-36). amend, if
+// there is one, sees the body before it is checked.
+func readBody(x *exchange, limit int64, amend func([]byte) []byte) ([]byte, error) {
 	r := x.r
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
@@ -37,6 +38,9 @@ func readBody(x *exchange, limit int64) ([]byte, error) {
 	}
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
+	}
+	if amend != nil {
+		body = amend(body)
 	}
 	return body, checkJSON(body)
 }
