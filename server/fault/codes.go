@@ -43,11 +43,13 @@ const (
 	CodeCANotFound          = "ca_not_found"
 	CodeRoleNotFound        = "role_not_found"
 	CodeCertificateNotFound = "certificate_not_found"
+	CodeTrustAnchorNotFound = "trust_anchor_not_found"
 
 	CodeCAExists           = "ca_exists"
 	CodeCAInactive         = "ca_inactive" // revoked or expired
 	CodeRoleExists         = "role_exists"
 	CodeCertificateRevoked = "certificate_revoked"
+	CodeTrustAnchorExists  = "trust_anchor_exists"
 
 	CodeSecretExists       = "secret_exists"
 	CodeVersionConflict    = "version_conflict"
