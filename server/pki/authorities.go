@@ -88,7 +88,7 @@ func (s *Service) authority(ctx context.Context, tenant, ref string) (authority,
 	return a, unread(err)
 }
 
-// chain is an authority and those above it, up to the root.
+// chain is an authority and those above it, up to the root, each with the certificate whose key signed the one before.
 func (s *Service) chain(ctx context.Context, tenant string, a authority) ([]authority, error) {
 	all := []authority{a}
 	for a.Parent != "" && len(all) <= maxDepth {
@@ -96,7 +96,14 @@ func (s *Service) chain(ctx context.Context, tenant string, a authority) ([]auth
 		if err != nil {
 			return nil, err
 		}
+		if above, err = s.asIssuerOf(ctx, tenant, above, a.Cert); err != nil {
+			return nil, err
+		}
 		all, a = append(all, above), above
+	}
+	if a.external() {
+		above, err := s.above(ctx, tenant, a.UID)
+		return append(all, above...), err
 	}
 	return all, nil
 }
