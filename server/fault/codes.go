@@ -44,12 +44,19 @@ const (
 	CodeRoleNotFound        = "role_not_found"
 	CodeCertificateNotFound = "certificate_not_found"
 	CodeTrustAnchorNotFound = "trust_anchor_not_found"
+	CodeSlotNotFound        = "slot_not_found"
+	CodeCARequestNotFound   = "ca_request_not_found"
 
 	CodeCAExists           = "ca_exists"
 	CodeCAInactive         = "ca_inactive" // revoked or expired
 	CodeRoleExists         = "role_exists"
 	CodeCertificateRevoked = "certificate_revoked"
 	CodeTrustAnchorExists  = "trust_anchor_exists"
+	CodeCAExternal         = "ca_external" // signed outside of the vault, which cannot do so itself
+	CodeSlotExists         = "slot_exists"
+	CodeSlotActive         = "slot_active"
+	CodeSlotInactive       = "slot_inactive" // retired or expired
+	CodeSlotInUse          = "slot_in_use"
 
 	CodeSecretExists       = "secret_exists"
 	CodeVersionConflict    = "version_conflict"

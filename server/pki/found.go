@@ -63,14 +63,19 @@ func (s *Service) prepare(ctx context.Context, who guard.Caller, access guard.Ac
 	if p, err = s.planned(ctx, who.Tenant, w); err != nil {
 		return p, err
 	}
+	return p, s.complete(ctx, who.Tenant, &p)
+}
+
+// complete makes the key, seals it and signs its certificate.
+func (s *Service) complete(ctx context.Context, tenant string, p *plan) (err error) {
 	if p.key, err = p.spec.Generate(s.random); err != nil {
-		return p, fault.Internal(err, "key of authority %s", p.name)
+		return fault.Internal(err, "key of authority %s", p.name)
 	}
-	if p.sealed, err = s.sealKey(ctx, keyReference(who.Tenant, p.id, p.uid), p.key); err != nil {
-		return p, err
+	if p.sealed, err = s.sealKey(ctx, keyReference(tenant, p.id, p.uid), p.key); err != nil {
+		return err
 	}
-	p.der, err = s.signAuthority(ctx, who.Tenant, p)
-	return p, err
+	p.der, err = s.signAuthority(ctx, tenant, *p)
+	return err
 }
 
 // planned checks the body and makes the draft of it.
@@ -206,15 +211,11 @@ func (s *Service) establish(c *guard.Call, p plan) (authority, error) {
 	a := authority{ID: p.id, Name: p.name, Type: typeRoot, DER: p.der, UID: p.uid, Created: c.Now().UnixMicro()}
 	if len(p.parent) > 0 {
 		a.Type, a.Parent = typeIntermediate, p.parent[0].ID
-		above, err := findAuthority(c.Tx.QueryRow, c.Who.Tenant, a.Parent, share(s.db))
-		if err != nil {
-			return a, err
-		}
-		if err := above.usable(c.Now()); err != nil {
-			return a, err
-		}
 	}
-	var err error
+	err := s.parentUnchanged(c, p)
+	if err != nil {
+		return a, err
+	}
 	if a.Cert, err = x509.ParseCertificate(a.DER); err != nil {
 		return a, fault.Internal(err, "authority %s", a.Name)
 	}
@@ -226,6 +227,15 @@ func (s *Service) establish(c *guard.Call, p plan) (authority, error) {
 	c.Note("ca_id", a.ID)
 	c.Note("serial_number", a.Serial)
 	return a, insertAuthority(c, a)
+}
+
+// parentUnchanged holds the authority above until the transaction ends, and refuses if it signs no more, or with another
+// key than that of the plan.
+func (s *Service) parentUnchanged(c *guard.Call, p plan) error {
+	if len(p.parent) == 0 {
+		return nil
+	}
+	return s.unrotated(c, p.parent[0])
 }
 
 // refused records a call that was found impossible before its transaction. Where the caller may not make the call at

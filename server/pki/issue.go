@@ -225,9 +225,17 @@ func (s *Service) unchanged(c *guard.Call, m made) error {
 	if r.settings != m.role.settings {
 		return fault.Conflict(fault.CodeVersionConflict, "role %s was changed at this moment: repeat the call", r.Name)
 	}
-	ca, err := findAuthority(c.Tx.QueryRow, c.Who.Tenant, m.chain[0].ID, share(s.db))
+	return s.unrotated(c, m.chain[0])
+}
+
+// unrotated holds an authority until the transaction ends, and refuses if it signs no more, or with another key.
+func (s *Service) unrotated(c *guard.Call, by authority) error {
+	ca, err := findAuthority(c.Tx.QueryRow, c.Who.Tenant, by.ID, share(s.db))
 	if err != nil {
 		return err
+	}
+	if ca.UID != by.UID {
+		return fault.Conflict(fault.CodeVersionConflict, "authority %s was rotated at this moment: repeat the call", ca.Name)
 	}
 	return ca.usable(c.Now())
 }

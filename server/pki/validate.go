@@ -62,8 +62,28 @@ func shown(w vaultapi.CertificateValidate) (leaf *x509.Certificate, between []*x
 
 // trust is what a tenant trusts, and what it knows on the way there.
 type trust struct {
-	known   []authority
+	known   []authority // and once more for every other slot that is live
+	above   [][]*x509.Certificate
 	anchors []anchor
+}
+
+// scanLive reads an authority as one of its slots is.
+func scanLive(row scanner) (a authority, err error) {
+	if err = row.Scan(&a.ID, &a.Name, &a.Type, &a.DER, &a.Revoked); err != nil {
+		return authority{}, err
+	}
+	if a.Cert, err = x509.ParseCertificate(a.DER); err != nil {
+		return authority{}, fmt.Errorf("certificate of authority %s: %w", a.ID, err)
+	}
+	return a, nil
+}
+
+func scanAbove(row scanner) ([]*x509.Certificate, error) {
+	var der []byte
+	if err := row.Scan(&der); err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificates(der)
 }
 
 func (s *Service) trusted(ctx context.Context, tenant string) (t trust, err error) {
@@ -72,6 +92,20 @@ func (s *Service) trusted(ctx context.Context, tenant string) (t trust, err erro
 		return t, unread(fmt.Errorf("list authorities: %w", err))
 	}
 	if t.known, err = collect(rows, scanAuthority); err != nil {
+		return t, unread(err)
+	}
+	if rows, err = s.db.Query(ctx, slotsLive, tenant); err != nil {
+		return t, unread(fmt.Errorf("list slots: %w", err))
+	}
+	live, err := collect(rows, scanLive)
+	if err != nil {
+		return t, unread(err)
+	}
+	t.known = append(t.known, live...)
+	if rows, err = s.db.Query(ctx, aboveAll, tenant); err != nil {
+		return t, unread(fmt.Errorf("list authorities outside: %w", err))
+	}
+	if t.above, err = collect(rows, scanAbove); err != nil {
 		return t, unread(err)
 	}
 	t.anchors, err = s.anchors(ctx, tenant, "", maxAnchors)
@@ -105,7 +139,7 @@ func (t trust) judge(leaf *x509.Certificate, between []*x509.Certificate, now ti
 
 func (t trust) options(between []*x509.Certificate, at time.Time) x509.VerifyOptions {
 	roots, middle := x509.NewCertPool(), x509.NewCertPool()
-	for _, c := range between {
+	for _, c := range append(slices.Concat(t.above...), between...) {
 		middle.AddCert(c)
 	}
 	for _, a := range t.known {
