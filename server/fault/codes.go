@@ -53,6 +53,7 @@ const (
 	CodeCertificateRevoked = "certificate_revoked"
 	CodeTrustAnchorExists  = "trust_anchor_exists"
 	CodeCAExternal         = "ca_external" // signed outside of the vault, which cannot do so itself
+	CodeCANotExternal      = "ca_not_external"
 	CodeSlotExists         = "slot_exists"
 	CodeSlotActive         = "slot_active"
 	CodeSlotInactive       = "slot_inactive" // retired or expired
