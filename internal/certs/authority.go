@@ -13,7 +13,7 @@ func CheckAuthority(c *x509.Certificate, now time.Time) string {
 	switch {
 	case !c.BasicConstraintsValid || !c.IsCA:
 		return "must be the certificate of an authority (basic constraints with CA true)"
-	case c.KeyUsage&x509.KeyUsageCertSign == 0:
+	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0: // 0: it does not say (RFC 5280, 4.2.1.3)
 		return "must have the key usage to sign certificates"
 	case now.After(c.NotAfter):
 		return "expired at " + c.NotAfter.UTC().Format(time.RFC3339)
