@@ -1,4 +1,4 @@
-package pki_test
+package pkitest
 
 import (
 	"crypto/x509"
