@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/pki"
@@ -42,7 +43,7 @@ func pkiRoutes(h pkiHandlers) []route {
 			group: groupPKI, scope: admin, rate: ratePKI, action: pki.ActionRoleUpdate, endpoint: handle(h.patchRole)},
 		{method: http.MethodDelete, pattern: role, id: "deleteRole", summary: "Delete a role; what was issued by it stays",
 			group: groupPKI, scope: admin, rate: ratePKI, action: pki.ActionRoleDelete, status: http.StatusNoContent, endpoint: handle(h.deleteRole)},
-	}, certificateRoutes(h)...)
+	}, slices.Concat(certificateRoutes(h), slotRoutes(h), anchorRoutes(h))...)
 }
 
 type pkiPageInput struct {
