@@ -44,6 +44,14 @@ type World struct {
 	AuthorityCursor, RoleCursor string // with limit=1
 	CertificateCursor           string // of certificateQuery
 
+	Slot, OldSlot            string // ids of slots of Authority that are retiring
+	Anchor, AuthorityRequest string // ids
+	AnchorCursor             string // with limit=1
+	AuthorityRequestCursor   string // with limit=1
+
+	out      *outside
+	outerPEM string // what out made of AuthorityRequest
+
 	by       Caller
 	workload func() string // a fresh token of a workload
 }
@@ -68,6 +76,7 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.rotation()
 	w.webhooks()
 	w.pki()
+	w.slots()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -155,7 +164,7 @@ func (w *World) events() {
 func (w *World) Call(o Operation) Request {
 	w.by.TB.Helper()
 	calls := w.calls()
-	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls()} {
+	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls(), w.slotCalls()} {
 		maps.Copy(calls, more)
 	}
 	r, ok := calls[o.ID]
@@ -255,6 +264,7 @@ func (w *World) View() string {
 		"/v1/rotation/policies/" + w.RotationPolicy, "/v1/rotation/policies/" + w.RotationPolicy + "/secrets", "/v1/rotation/policies/" + w.RotationPolicy + "/history",
 		"/v1/webhooks/" + w.Webhook, "/v1/webhooks/" + w.Webhook + "/deliveries",
 		"/v1/pki/ca/" + w.Authority, "/v1/pki/roles/" + w.Name + "-role", "/v1/pki/certificates/" + w.Certificate,
+		"/v1/pki/ca/" + w.Authority + "/slots", "/v1/pki/trust-anchors/" + w.Anchor, "/v1/pki/ca-requests/" + w.AuthorityRequest,
 	} {
 		a := w.by.Do(Request{Path: path})
 		if a.Status != http.StatusOK && a.Status != http.StatusNotFound {
