@@ -42,6 +42,8 @@ func pkiTraffic(t *testing.T, r *recorder) {
 		r.do(t, c)
 	}
 	certificateTraffic(t, r)
+	slotTraffic(t, r, id)
+	outsideTraffic(t, r)
 	for _, c := range []call{
 		{method: "DELETE", target: roles + "/svc-mtls", want: 204},
 		{method: "DELETE", target: roles + "/svc-mtls", want: 404},
