@@ -80,6 +80,8 @@ func slotTraffic(t *testing.T, r *recorder, id string) {
 	} {
 		r.do(t, c)
 	}
+	spare := text(t, r.do(t, call{method: "POST", target: one + "/slots", body: object{}, want: 201}), "id")
+	r.do(t, call{method: "POST", target: one + "/slots/" + spare + "/retire", want: 200})
 }
 
 func outsideTraffic(t *testing.T, r *recorder) {
@@ -111,6 +113,7 @@ func outsideTraffic(t *testing.T, r *recorder) {
 		{method: "POST", target: validate, body: object{"certificate_pem": "x"}, want: 422},
 		{method: "DELETE", target: trusted, want: 204},
 		{method: "GET", target: trusted, want: 404},
+		{method: "DELETE", target: trusted, want: 404},
 	} {
 		r.do(t, c)
 	}
