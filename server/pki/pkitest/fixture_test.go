@@ -57,19 +57,6 @@ func (r *trail) Emit(_ *store.Tx, events ...guard.Event) error {
 	return nil
 }
 
-// of are the data of all events of a type, in their order.
-func (r *trail) of(eventType string) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all []string
-	for _, e := range r.events {
-		if e.Type == eventType {
-			all = append(all, e.Tenant+" "+string(e.Data))
-		}
-	}
-	return all
-}
-
 // text is all that was recorded and announced.
 func (r *trail) text() string {
 	r.mu.Lock()
