@@ -49,6 +49,6 @@ func (o *order) again(r record) error {
 	for _, u := range old.URIs {
 		w.URIs = append(w.URIs, u.String())
 	}
-	o.wanted, o.ttl = []certs.Wanted{w}, old.NotAfter.Sub(old.NotBefore)-certs.Backdate
+	o.wanted, o.ttl = []certs.Wanted{w}, max(old.NotAfter.Sub(old.NotBefore)-certs.Backdate, shortestTTL)
 	return nil
 }

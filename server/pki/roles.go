@@ -27,6 +27,7 @@ const (
 
 const (
 	defaultMaxTTL = "720h"
+	shortestTTL   = time.Minute
 	longestTTL    = 10 * 365 * day
 )
 
@@ -226,7 +227,7 @@ func lifetime(field, text string) (time.Duration, error) {
 	if err != nil {
 		return 0, fault.Invalid(fault.CodeInvalidDuration, "%s must be a duration such as 168h", field).With("field", field)
 	}
-	if d < time.Minute || d > longestTTL {
+	if d < shortestTTL || d > longestTTL {
 		return 0, invalid(field, "must be from 1m to ten years")
 	}
 	return d, nil
