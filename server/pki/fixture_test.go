@@ -28,7 +28,9 @@ import (
 var (
 	admin  = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:admin", Scopes: []string{pki.ScopeAdmin}}
 	issuer = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:issuer", Scopes: []string{pki.ScopeIssue}}
-	poor   = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:poor", Scopes: []string{pki.ScopeIssue}} // under no policy
+	boss   = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:boss", Scopes: []string{pki.ScopeAdmin, pki.ScopeIssue}}
+	other  = guard.Caller{Tenant: "tnt_b", Type: "user", ID: "user:other", Scopes: []string{pki.ScopeAdmin, pki.ScopeIssue}} // the boss of another tenant
+	poor   = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:poor", Scopes: []string{pki.ScopeIssue}}      // under no policy
 )
 
 // trail keeps what was recorded; nothing is announced here.
@@ -56,11 +58,14 @@ func (r *trail) text() string {
 	return fmt.Sprintf("%+v", r.entries)
 }
 
-// world is a service whose issuer may issue by role web of authority root.
+// world is a service whose issuer may issue by role web of authority root, and whose bosses by any role.
 type world struct {
 	*testing.T
 	*pki.Service
 	db    *store.DB
+	keys  *seal.Keyring
+	guard *guard.Guard
+	sets  *guardtest.Sets
 	trail *trail
 	root  string
 
@@ -71,23 +76,43 @@ type world struct {
 func each(t *testing.T, test func(w *world)) {
 	t.Helper()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w := &world{T: t, db: db, trail: &trail{}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+		w := &world{T: t, db: db, sets: guardtest.NewSets(t), trail: &trail{}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 		root, err := seal.NewRootKey()
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, err := seal.Open(t.Context(), db, root)
-		if err != nil {
+		if w.keys, err = seal.Open(t.Context(), db, root); err != nil {
 			t.Fatal(err)
 		}
-		sets := guardtest.NewSets(t)
-		sets.Grant(t, guardtest.Rule(issuer, "pki:web", policy.Issue))
-		g := &guard.Guard{DB: db, Audit: w.trail, Events: w.trail, Sets: sets, Now: w.clock}
-		w.Service = pki.New(pki.Deps{DB: db, Guard: g, Keys: keys})
+		w.exec(`INSERT INTO tenants (id, partner_id, name, created_at) VALUES ('tnt_b', $1, 'b', 0)`, guard.DefaultPartner)
+		w.sets.Grant(t, guardtest.Rule(issuer, "pki:web", policy.Issue), guardtest.Rule(boss, "pki:**", policy.Issue), guardtest.Rule(other, "pki:**", policy.Issue))
+		w.guard = &guard.Guard{DB: db, Audit: w.trail, Events: w.trail, Sets: w.sets, Now: w.clock}
+		w.Service = w.replica()
 		w.root = w.authority(vaultapi.AuthorityWrite{Name: "root", CommonName: "Root", CAType: "root"}).ID
 		w.role(vaultapi.PKIRoleWrite{Name: "web", CAID: w.root, AllowedDomains: []string{"*.example.com"}, MaxTTL: "48h"})
 		test(w)
 	})
+}
+
+// replica is another server on the same database.
+func (w *world) replica() *pki.Service {
+	return pki.New(pki.Deps{DB: w.db, Guard: w.guard, Keys: w.keys})
+}
+
+// exec changes rows behind the service's back.
+func (w *world) exec(query string, args ...any) {
+	w.Helper()
+	w.must(w.db.Update(w.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(query, args...)
+		return err
+	}))
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 func (w *world) clock() time.Time {
@@ -133,6 +158,20 @@ func (w *world) issue(names ...string) vaultapi.IssuedCertificate {
 	return made
 }
 
+// by has boss issue by a role.
+func (w *world) by(role, name, ttl string) vaultapi.IssuedCertificate {
+	w.Helper()
+	made, err := w.Issue(w.Context(), boss, role, vaultapi.CertificateIssue{CommonName: name, TTL: ttl})
+	w.must(err)
+	return made
+}
+
+// below makes an intermediate.
+func (w *world) below(parent, name string) vaultapi.Authority {
+	w.Helper()
+	return w.authority(vaultapi.AuthorityWrite{Name: name, CommonName: name, CAType: "intermediate", ParentCAID: parent})
+}
+
 // refused holds an error to a code, and to what its text or its fields name.
 func (w *world) refused(what string, err error, code, names string) {
 	w.Helper()
@@ -174,4 +213,17 @@ func parsed(tb testing.TB, text string) *x509.Certificate {
 		tb.Fatal(err)
 	}
 	return c
+}
+
+// verified has crypto/x509 judge a certificate as a client does that trusts the last of its chain.
+func verified(w *world, c vaultapi.IssuedCertificate, host string) error {
+	w.Helper()
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	last := len(c.CAChain) - 1
+	roots.AddCert(parsed(w, c.CAChain[last]))
+	for _, text := range c.CAChain[:last] {
+		between.AddCert(parsed(w, text))
+	}
+	_, err := parsed(w, c.Certificate).Verify(x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: between, CurrentTime: w.clock()})
+	return err
 }
