@@ -84,6 +84,9 @@ func (s *Service) owned(ctx context.Context, c *guard.Call, q CertificateQuery, 
 			return l, err
 		}
 	}
+	if !ownersPattern.MatchString(q.Owner) {
+		return l, fault.Invalid(fault.CodeInvalidRequest, "owner must be an owner or leading parts of one, such as k8s:home/Certificate").With("field", "owner")
+	}
 	text, err := s.cursors.Read(c.Who.Tenant, q.text(), q.Cursor)
 	if err != nil {
 		return l, err

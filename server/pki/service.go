@@ -88,6 +88,8 @@ var (
 	refPattern  = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,128}$`)
 	rolePattern = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
 	certPattern = regexp.MustCompile(`^[a-zA-Z0-9_:]{1,64}$`) // an id or a serial number
+
+	ownersPattern = regexp.MustCompile(`^[!-~]{1,512}$`)
 )
 
 // admin describes a call of an administrator; what cannot be an id or a name is not repeated in the audit trail.
