@@ -1,0 +1,7 @@
+package pki
+
+// Queries whose plans are looked at.
+const (
+	CertificateList   = certificateList
+	CertificateListOf = certificateListOf
+)
