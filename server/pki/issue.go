@@ -107,6 +107,7 @@ func (s *Service) fill(ctx context.Context, who guard.Caller, o order) (vaultapi
 		if err := insertCertificate(c, m, o); err != nil {
 			return vaultapi.IssuedCertificate{}, err
 		}
+		c.Tx.Stage(s.signed, signed{c.Who.Tenant, m.chain[0].ID})
 		return answer, insertOwner(c, m.id, o.owner)
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
+	"github.com/scailabs/scaivault/server/pki"
 )
 
 const day = 24 * time.Hour
@@ -154,5 +155,35 @@ func TestDeletedRole(t *testing.T) {
 		w.must(err)
 		_, err = w.Revoke(w.Context(), admin, vaultapi.CertificateRevoke{CertificateID: old.ID})
 		w.must(err)
+	})
+}
+
+// An authority counts what it signed, whichever replica and whichever way it was, and nothing that was refused.
+func TestCertificatesIssued(t *testing.T) {
+	each(t, func(w *world) {
+		w.below("root", "issuing")
+		w.role(vaultapi.PKIRoleWrite{Name: "deep", CAID: "issuing", AllowedDomains: []string{"example.com"}})
+		replicas := []*pki.Service{w.Service, w.replica()}
+		var all sync.WaitGroup
+		for i := range 12 {
+			all.Go(func() {
+				if _, err := replicas[i%2].Issue(w.Context(), boss, "web", vaultapi.CertificateIssue{CommonName: "a.example.com"}); err != nil {
+					w.Error(err)
+				}
+				_, err := replicas[i%2].Issue(w.Context(), boss, "web", vaultapi.CertificateIssue{CommonName: "evil.com"})
+				w.refused("a name outside of the role", err, fault.CodeValidation, "")
+			})
+		}
+		all.Wait()
+		made := w.by("deep", "example.com", "")
+		_, err := w.Renew(w.Context(), boss, made.ID)
+		w.must(err)
+		l, err := w.Authorities(w.Context(), boss, 0, "")
+		w.must(err)
+		for _, a := range l.Data {
+			if want := map[string]int64{"root": 12, "issuing": 2}[a.Name]; a.CertificatesIssued != want {
+				w.Errorf("%s signed %d, want %d", a.Name, a.CertificatesIssued, want)
+			}
+		}
 	})
 }

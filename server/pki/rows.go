@@ -19,7 +19,6 @@ const (
 	authorityFind   = authorityColumns + `WHERE tenant = $1 AND (id = $2 OR name = $2)`
 	authorityList   = authorityColumns + `WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3`
 	authorityBelow  = `SELECT id FROM pki_authorities WHERE tenant = $1 AND parent_id = $2`
-	authorityIssued = `SELECT COUNT(*) FROM pki_certificates WHERE tenant = $1 AND ca_id = $2`
 	authorityInsert = `INSERT INTO pki_authorities
 	(tenant, id, name, ca_type, parent_id, serial, certificate, not_after, uid, key_version, wrapped, sealed, created_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`

@@ -66,6 +66,7 @@ type Service struct {
 	cursors cursor.Signer
 	signers *signers
 	linter  *linter
+	signed  *store.Stage // of signed
 }
 
 // New makes the service.
@@ -78,6 +79,7 @@ func New(d Deps) *Service {
 		s.cursors.Key = []byte(d.DB.Identity().InstanceID)
 	}
 	s.signers, s.linter = newSigners(), newLinter(s.random)
+	s.signed = d.DB.NewStage("pki certificates", countSigned)
 	return s
 }
 
