@@ -192,6 +192,7 @@ func (s *Service) signAuthority(ctx context.Context, tenant string, p plan) ([]b
 
 // sign looks at a draft and has an authority sign it.
 func (s *Service) sign(ctx context.Context, tenant string, by authority, draft *x509.Certificate, public crypto.PublicKey) ([]byte, error) {
+	s.address(draft, by)
 	if err := s.linter.check(draft, by.Cert, public, certs.SpecOf(by.Cert.PublicKey)); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"io"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"github.com/scailabs/scaivault/server/cursor"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/pki/revocation"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/store"
 )
@@ -50,11 +52,13 @@ const (
 
 // Deps is what a Service stands on. DB, Guard and Keys are required.
 type Deps struct {
-	DB        *store.DB
-	Guard     *guard.Guard
-	Keys      *seal.Keyring
-	Random    io.Reader // what keys and serials are drawn from; nil: crypto/rand
-	CursorKey []byte    // signs list cursors, the same on every replica; empty: the installation's id
+	DB     *store.DB
+	Guard  *guard.Guard
+	Keys   *seal.Keyring
+	Random io.Reader // what keys and serials are drawn from; nil: crypto/rand
+	// Endpoints are the addresses that a certificate names for those who check it, by its issuer; nil: none.
+	Endpoints func(caID string, issuer *x509.Certificate) revocation.Endpoints
+	CursorKey []byte // signs list cursors, the same on every replica; empty: the installation's id
 }
 
 // Service is the certificate authority. Every exported method with a caller authorises and audits; each is one use case.
@@ -62,6 +66,7 @@ type Service struct {
 	db      *store.DB
 	guard   *guard.Guard
 	keys    *seal.Keyring
+	points  func(caID string, issuer *x509.Certificate) revocation.Endpoints
 	random  io.Reader
 	cursors cursor.Signer
 	signers *signers
@@ -72,6 +77,9 @@ type Service struct {
 // New makes the service.
 func New(d Deps) *Service {
 	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, random: d.Random, cursors: cursor.Signer{Key: d.CursorKey}}
+	if s.points = d.Endpoints; s.points == nil {
+		s.points = revocation.EndpointsUnder("")
+	}
 	if s.random == nil {
 		s.random = rand.Reader
 	}
