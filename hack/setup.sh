@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-hack/packages.sh initdb=postgresql strace=strace jq=jq curl=curl
+hack/packages.sh initdb=postgresql strace=strace jq=jq curl=curl openssl=openssl
 hack/controlplane/assets.sh >/dev/null
 hack/helm/assets.sh >/dev/null
 hack/certmanager/assets.sh >/dev/null

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scailabs/scaivault/server/authn"
+	"github.com/scailabs/scaivault/server/pki/revocation"
 )
 
 // Config is how a server runs; docs/spec/server-configuration.md describes every setting.
@@ -43,6 +44,9 @@ type Config struct {
 	TrustedProxies     []string // CIDR whose X-Forwarded-For is believed
 	PublicMetrics      bool     // /v1/metrics without a token
 
+	// PublicURL is where clients outside reach /v1: the addresses of lists and OCSP in certificates. "": certificates name none.
+	PublicURL string
+
 	WebhookAllowPrivate bool   // receivers of webhooks may have addresses that are not public, and be called by plain http
 	WebhookCAFile       string // further authorities of receivers' certificates
 
@@ -73,6 +77,7 @@ func (c Config) Validate() error {
 	p.check(err)
 	_, err = c.proxies()
 	p.check(err)
+	c.checkPublicURL(&p)
 	_, err = c.webhookRoots()
 	p.check(err)
 	_, err = c.level()
@@ -146,6 +151,15 @@ func (c Config) checkTrust(p *problems) {
 	}
 	_, err := c.clusters()
 	p.check(err)
+}
+
+func (c Config) checkPublicURL(p *problems) {
+	if c.PublicURL == "" {
+		return
+	}
+	if err := revocation.CheckPublicURL(c.PublicURL); err != nil {
+		p.add("--public-url (PUBLIC_URL): %s", err)
+	}
 }
 
 func (c Config) clock() func() time.Time {

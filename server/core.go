@@ -16,6 +16,7 @@ import (
 	"github.com/scailabs/scaivault/server/httpapi"
 	"github.com/scailabs/scaivault/server/jobs"
 	"github.com/scailabs/scaivault/server/pki"
+	"github.com/scailabs/scaivault/server/pki/revocation"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/seal"
@@ -37,10 +38,11 @@ type core struct {
 	jobs   *jobs.Queue
 	authn  *authn.Service
 
-	secrets  *secrets.Service // from here on made by finish
-	rotation *rotation.Service
-	webhooks *webhooks.Service
-	api      *httpapi.Server
+	secrets    *secrets.Service // from here on made by finish
+	rotation   *rotation.Service
+	webhooks   *webhooks.Service
+	revocation *revocation.Service
+	api        *httpapi.Server
 }
 
 func (c Config) store(s *Server) store.Options {
@@ -93,6 +95,10 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Book: book, Guard: c.guard, Heads: c.secrets, Writer: c.secrets, Recipes: recipes, Receivers: c.webhooks,
 		CursorKey: cursors, Log: s.log,
 	})
+	authorities := pki.New(pki.Deps{
+		DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors, Endpoints: revocation.EndpointsUnder(s.config.PublicURL),
+	})
+	c.revocation = revocation.New(revocation.Deps{DB: c.db, Guard: c.guard, Authorities: authorities, Log: s.log})
 	limits, err := s.config.limits()
 	if err != nil {
 		return err
@@ -111,7 +117,8 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Policies:       rules,
 		SecretPolicies: recipes,
 		Rotation:       c.rotation,
-		PKI:            pki.New(pki.Deps{DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors}),
+		PKI:            authorities,
+		Revocation:     c.revocation,
 		Audit:          audit.NewService(c.trail, c.guard, c.secrets),
 		Authn:          c.authn,
 		Edge:           c.edge,

@@ -21,7 +21,7 @@ func settings() []setting {
 		{"dev-token", "SCAIVAULT_DEV_TOKEN"}, {"log-level", "LOG_LEVEL"}, {"log-format", "LOG_FORMAT"},
 		{"kubernetes-auth", "KUBERNETES_AUTH"}, {"operator-service-account", "OPERATOR_SERVICE_ACCOUNT"},
 		{"rate-limits", "RATE_LIMITS"}, {"public-metrics", "PUBLIC_METRICS"}, {"trusted-proxy", "TRUSTED_PROXIES"},
-		{"webhook-allow-private", "WEBHOOK_ALLOW_PRIVATE"}, {"webhook-ca-file", "WEBHOOK_CA_FILE"},
+		{"public-url", "PUBLIC_URL"}, {"webhook-allow-private", "WEBHOOK_ALLOW_PRIVATE"}, {"webhook-ca-file", "WEBHOOK_CA_FILE"},
 	}
 }
 
@@ -64,6 +64,7 @@ func addServeFlags(f *pflag.FlagSet, c *server.Config) {
 	f.StringVar(&c.RateLimits, "rate-limits", "", "profile documented or cluster; default cluster (RATE_LIMITS)")
 	f.StringArrayVar(&c.RateLimitOverrides, "rate-limit", nil, "<category>=<calls per minute>; may be repeated")
 	f.StringSliceVar(&c.TrustedProxies, "trusted-proxy", nil, "network whose X-Forwarded-For is believed; may be repeated (TRUSTED_PROXIES, comma-separated)")
+	f.StringVar(&c.PublicURL, "public-url", "", "where clients outside reach this server, such as http://vault.example.com: certificates name lists and OCSP under it (PUBLIC_URL)")
 	f.BoolVar(&c.WebhookAllowPrivate, "webhook-allow-private", false, "webhooks may be delivered to addresses that are not public, and by plain http (WEBHOOK_ALLOW_PRIVATE)")
 	f.StringVar(&c.WebhookCAFile, "webhook-ca-file", "", "further authorities of webhook receivers' certificates, in PEM (WEBHOOK_CA_FILE)")
 	f.BoolVar(&c.PublicMetrics, "public-metrics", false, "/v1/metrics without a token (PUBLIC_METRICS)")

@@ -205,6 +205,20 @@ func TestPublicMetrics(t *testing.T) {
 	}
 }
 
+// The addresses in certificates are under the public URL, which must be one.
+func TestPublicURL(t *testing.T) {
+	for _, public := range []string{"", "http://vault.example.com"} {
+		got := mustRender(t, "ns", values{"server": values{"publicURL": public}})
+		args := container(got["StatefulSet/scaivault-server"])["args"].([]any)
+		if slices.Contains(args, any("--public-url="+public)) != (public != "") {
+			t.Errorf("%q: args %v", public, args)
+		}
+	}
+	if _, err := render(t, "ns", values{"server": values{"publicURL": "vault.example.com"}}); err == nil {
+		t.Error("a URL without a scheme is taken")
+	}
+}
+
 // Receivers of webhooks that are not public are allowed by name only.
 func TestWebhookAllowPrivate(t *testing.T) {
 	for _, allowed := range []bool{true, false} {

@@ -12,6 +12,7 @@ const (
 	prefixTrails   = "/v1/audit/secrets/"
 	prefixRotation = "/v1/rotation/policies/" // {id}/secrets/{path}
 	prefixTenant   = "/v1/t/"
+	prefixCA       = "/v1/pki/ca/" // {id}/ocsp/{request}
 
 	maxEscapedPath = 2048 // 512 characters of a path, all escaped, and what stands before them
 	maxSecretPath  = 512  // contract section 3.2
@@ -41,6 +42,7 @@ func pass(escaped string) (passage, error) {
 		}
 		p.tenant, p.escaped = id, "/v1/"+rest
 	}
+	p.escaped = oneSegment(p.escaped)
 	secret := isSecretPath(p.escaped)
 	decoded, err := decodePath(p.escaped, secret)
 	if err != nil {
@@ -87,6 +89,46 @@ func isTenantID(s string) bool {
 // isPathByte: the characters of a secret's path, without the slash (contract section 3.2).
 func isPathByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+}
+
+// oneSegment writes the OCSP request that a path ends in with the alphabet of URLs and without padding, so that it is one
+// segment: base64 has slashes, which clients send as they are or percent-encoded (RFC 6960, appendix A.1). What is no
+// base64 stays as it is.
+func oneSegment(escaped string) string {
+	rest, ok := strings.CutPrefix(escaped, prefixCA)
+	if !ok {
+		return escaped
+	}
+	id, request, ok := strings.Cut(rest, "/ocsp/")
+	if !ok || strings.Contains(id, "/") {
+		return escaped
+	}
+	var b strings.Builder
+	for i := 0; i < len(request); i++ {
+		c := request[i]
+		if c == '%' && i+2 < len(request) && isHex(request[i+1]) && isHex(request[i+2]) {
+			c = unhex(request[i+1])<<4 | unhex(request[i+2])
+			i += 2
+		}
+		if c = urlAlphabet(c); c == 0 {
+			return escaped
+		}
+		b.WriteByte(c)
+	}
+	return prefixCA + id + "/ocsp/" + strings.TrimRight(b.String(), "=")
+}
+
+// urlAlphabet is a character of base64 as URLs write it; 0 where it is none.
+func urlAlphabet(c byte) byte {
+	switch {
+	case c == '+':
+		return '-'
+	case c == '/':
+		return '_'
+	case c == '=' || isPathByte(c) || c >= 'A' && c <= 'Z':
+		return c
+	}
+	return 0
 }
 
 // decodePath undoes percent encoding once. An encoded percent sign would allow a second round and is refused;

@@ -31,6 +31,7 @@ const (
 	rateIdentity
 	rateSystem    // administrators' looks at the server itself
 	rateAnonymous // calls without a token, and calls refused before their caller is known; per source
+	rateStatus    // lists of revoked certificates and OCSP, per source: many clients may stand behind one address
 	rateExchange  // token exchanges per source; failures count against authn's own, smaller budgets
 	categories
 )
@@ -62,6 +63,7 @@ func documentedLimits() [categories]limitRow {
 		rateIdentity:      {"identity", 300},
 		rateSystem:        {"system", 300},
 		rateAnonymous:     {"anonymous", 600},
+		rateStatus:        {"pki_status", 6000},
 		rateExchange:      {"exchange", 1200},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/scailabs/scaivault/server/events"
 	"github.com/scailabs/scaivault/server/events/webhooks"
 	"github.com/scailabs/scaivault/server/pki"
+	"github.com/scailabs/scaivault/server/pki/revocation"
 	"github.com/scailabs/scaivault/server/policies"
 	"github.com/scailabs/scaivault/server/rotation"
 	"github.com/scailabs/scaivault/server/secretpolicies"
@@ -19,6 +20,7 @@ type Services struct {
 	SecretPolicies *secretpolicies.Service
 	Rotation       *rotation.Service
 	PKI            *pki.Service
+	Revocation     *revocation.Service
 	Audit          *audit.Service
 	Events         *events.Service
 	Authn          *authn.Service

@@ -66,6 +66,7 @@ func table(s *Server, services Services) []route {
 		policyRoutes(policyHandlers{service: services.Policies}),
 		secretPolicyRoutes(secretPolicyHandlers{service: services.SecretPolicies}),
 		pkiRoutes(pkiHandlers{service: services.PKI}),
+		revocationRoutes(revocationHandlers{service: services.Revocation}),
 		auditRoutes(auditHandlers{service: services.Audit}),
 		subscriptionRoutes(subscriptionHandlers{service: services.Events}),
 		webhookRoutes(webhookHandlers{service: services.Webhooks}),

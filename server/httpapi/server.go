@@ -63,20 +63,21 @@ func newServer(c Config, auth Authenticator, edge Edge, system System, build fun
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.open(w, r)
 	defer s.close(r.Context(), x)
-	p, err := pass(r.URL.EscapedPath())
+	escaped := r.URL.EscapedPath()
+	p, err := pass(escaped)
 	if err != nil {
 		s.refuse(r.Context(), x, s.anonymous(x, rateAnonymous), err)
 		return
 	}
 	x.tenant = p.tenant
-	if p.tenant != "" {
+	if p.escaped != escaped {
 		r = withPath(r, p)
 		x.r = r
 	}
 	s.mux.ServeHTTP(x, r)
 }
 
-// withPath is the request without its tenant prefix.
+// withPath is the request as it is routed: without its tenant prefix.
 func withPath(r *http.Request, p passage) *http.Request {
 	short, u := *r, *r.URL
 	u.Path, u.RawPath = p.path, p.escaped

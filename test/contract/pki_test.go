@@ -44,6 +44,7 @@ func pkiTraffic(t *testing.T, r *recorder) {
 	certificateTraffic(t, r)
 	slotTraffic(t, r, id)
 	outsideTraffic(t, r)
+	revocationTraffic(t, r, one, none)
 	for _, c := range []call{
 		{method: "DELETE", target: roles + "/svc-mtls", want: 204},
 		{method: "DELETE", target: roles + "/svc-mtls", want: 404},

@@ -50,7 +50,9 @@ func newRecorder(t *testing.T, base string) *recorder {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatalf("the document is not valid OpenAPI: %v", err)
 	}
-	openapi3filter.RegisterBodyDecoder("application/x-pem-file", openapi3filter.FileBodyDecoder)
+	for _, media := range []string{"application/x-pem-file", "application/pkix-crl", "application/pkix-cert", "application/ocsp-response"} {
+		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
+	}
 	r := &recorder{base: base, doc: doc, seen: map[string]map[int]bool{}}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {

@@ -41,6 +41,7 @@ type World struct {
 
 	Authority, Certificate      string // ids; the role is <Name>-role
 	Serial                      string // of Certificate
+	Question                    []byte // by OCSP, about it
 	AuthorityCursor, RoleCursor string // with limit=1
 	CertificateCursor           string // of certificateQuery
 
@@ -77,6 +78,7 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.webhooks()
 	w.pki()
 	w.slots()
+	w.revocation()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -164,7 +166,7 @@ func (w *World) events() {
 func (w *World) Call(o Operation) Request {
 	w.by.TB.Helper()
 	calls := w.calls()
-	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls(), w.slotCalls()} {
+	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls(), w.slotCalls(), w.revocationCalls()} {
 		maps.Copy(calls, more)
 	}
 	r, ok := calls[o.ID]
