@@ -82,7 +82,7 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 }
 
 // A server that is busy may have made the certificate all the same; a second one, whose key nobody holds, helps nobody.
-func TestWhatMakesACertificateIsSentOnce(t *testing.T) {
+func TestMistake62WhatMakesACertificateIsSentOnce(t *testing.T) {
 	ctx := t.Context()
 	for name, tc := range map[string]struct {
 		call func(p *client.PKI) error
