@@ -16,7 +16,7 @@ import (
 func newAuthoritiesCommand(a *app) *cobra.Command {
 	return console.Group("ca", "Keep certificate authorities",
 		newAuthorityListCommand(a), newAuthorityGetCommand(a), newAuthorityCreateCommand(a), newAuthorityCertificateCommand(a),
-		newAuthorityRevokeCommand(a))
+		newCRLCommand(a), newAuthorityRevokeCommand(a))
 }
 
 func newAuthorityListCommand(a *app) *cobra.Command {

@@ -62,6 +62,8 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 			_, err := p.Validate(ctx, vaultapi.CertificateValidate{CertificatePEM: "A\n", ChainPEM: "B\n", CheckRevocation: true})
 			return err
 		},
+		"GET /v1/pki/ca/ca_1/crl":  func(p *client.PKI) error { _, err := p.CRL(ctx, "ca_1"); return err },
+		"POST /v1/pki/ca/root/crl": func(p *client.PKI) error { _, err := p.RegenerateCRL(ctx, "root"); return err },
 	} {
 		c, calls := serve(t, http.StatusOK, `{}`)
 		if err := call(c.PKI); err != nil {
@@ -72,7 +74,7 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 			t.Errorf("call (-want +got):\n%s", diff)
 		}
 		media := "application/json"
-		if strings.HasSuffix(want, "/pem") {
+		if strings.HasSuffix(want, "/pem") || strings.HasPrefix(want, "GET") && strings.HasSuffix(want, "/crl") {
 			media = "application/x-pem-file"
 		}
 		if accept := got.Header.Get("Accept"); accept != media {

@@ -6,5 +6,8 @@ sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$(dirname "${BASH_SOURCE[0]}")/../../docs
 out=$(bash -euo pipefail -c 'trap "jobs -p | xargs -r kill" EXIT; source ./page.sh' 2>&1) || { echo "$out"; exit 1; }
 grep -q s_server answer || { echo "the server's answer: $(cat answer)"; exit 1; }
 grep -q "billing.svc.cluster.local .* revoked " <<<"$out" || { echo "not revoked: $out"; exit 1; }
+has_line "no longer, says the list" "$out" "a revoked certificate on the list"
+has_line "billing/tls.crt: revoked" "$out" "the OCSP responder"
+has_line "Response verify OK" "$out" "the signature of its answer"
 has_line "nothing is made by a revoked authority" "$out" "a revoked authority"
 equal 600 "$(stat -c %a billing/tls.key)" "mode of the key's file"
