@@ -11,7 +11,7 @@ import (
 func newPKICommand(a *app) *cobra.Command {
 	return console.Group("pki", "Run certificate authorities, and have certificates made by them",
 		newAuthoritiesCommand(a), newRolesCommand(a), newCertificatesCommand(a),
-		newIssueCommand(a), newSignCommand(a), newRenewCommand(a), newRevokeCommand(a))
+		newIssueCommand(a), newSignCommand(a), newRenewCommand(a), newRevokeCommand(a), newValidateCommand(a))
 }
 
 // readPublic reads PEM that is to be sent to the server. A private key is not: it would be shown to who need not have it.

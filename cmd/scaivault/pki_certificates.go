@@ -94,3 +94,49 @@ func newRevokeCommand(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&w.Reason, "reason", "", reasonHelp)
 	return cmd
 }
+
+func newValidateCommand(a *app) *cobra.Command {
+	var w vaultapi.CertificateValidate
+	var chain string
+	cmd := onObject(a, "validate CERTIFICATE-FILE", "Say whether a certificate leads to an authority that is trusted here", 1, func(ctx context.Context, c *client.Client, args []string) (err error) {
+		if w.CertificatePEM, err = a.readPublic(args[0]); err != nil {
+			return err
+		}
+		if chain != "" {
+			if w.ChainPEM, err = a.readPublic(chain); err != nil {
+				return err
+			}
+		}
+		v, err := c.PKI.Validate(ctx, w)
+		if err != nil {
+			return err
+		}
+		if err := a.Show(v, func() [][]string { return verdictRows(v) }); err != nil {
+			return err
+		}
+		if !v.Valid {
+			return fmt.Errorf("the certificate is not valid: %s", console.Clean(strings.Join(v.Errors, "; ")))
+		}
+		return nil
+	})
+	cmd.Long = "Say whether a certificate in PEM leads to an authority that is trusted here. The file may hold the authorities above it, too. The program fails if the certificate is not valid."
+	cmd.Example = "  scaivault pki validate client.crt --chain client-chain.crt --check-revocation"
+	cmd.Flags().StringVar(&chain, "chain", "", "file with the authorities between it and a root")
+	cmd.Flags().BoolVar(&w.CheckRevocation, "check-revocation", false, "whether it, or an authority above it, was revoked, too")
+	return cmd
+}
+
+func verdictRows(v *vaultapi.CertificateValidation) [][]string {
+	revoked := "not checked"
+	if v.RevocationChecked {
+		revoked = fmt.Sprint(v.Revoked)
+	}
+	rows := [][]string{
+		{"valid", fmt.Sprint(v.Valid)}, {"subject", v.Subject}, {"issuer", v.Issuer}, {"serial number", v.SerialNumber},
+		{"life", stamp(v.NotBefore) + " to " + stamp(v.NotAfter)}, {"revoked", revoked}, {"trusted by", orDash(v.TrustedBy)},
+	}
+	for _, e := range v.Errors {
+		rows = append(rows, []string{"error", e})
+	}
+	return rows
+}

@@ -15,3 +15,5 @@ equal 200 "$(status -X POST -H "Content-Type: application/json" -d "{\"serial_nu
   https://scaivault.scailabs.ai/v1/pki/revoke)" "again, in another way of writing it"
 equal 422 "$(status -X POST -H "Content-Type: application/json" -d '{"serial_number": "1A:2B:...", "reason": "key_compromise"}' \
   https://scaivault.scailabs.ai/v1/pki/revoke)" "the page's own number"
+jq '{certificate_pem, chain_pem: .ca_chain_pem, check_revocation: true}' <<<"$out" >validate.json
+equal "false true" "$(post /v1/pki/certificates/validate @validate.json | jq -r '"\(.valid) \(.revoked)"')" "validated"

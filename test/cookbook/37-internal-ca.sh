@@ -9,5 +9,6 @@ grep -q "billing.svc.cluster.local .* revoked " <<<"$out" || { echo "not revoked
 has_line "no longer, says the list" "$out" "a revoked certificate on the list"
 has_line "billing/tls.crt: revoked" "$out" "the OCSP responder"
 has_line "Response verify OK" "$out" "the signature of its answer"
+has_line "no longer" "$out" "a revoked certificate is not valid"
 has_line "nothing is made by a revoked authority" "$out" "a revoked authority"
 equal 600 "$(stat -c %a billing/tls.key)" "mode of the key's file"
