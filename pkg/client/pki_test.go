@@ -62,8 +62,19 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 			_, err := p.Validate(ctx, vaultapi.CertificateValidate{CertificatePEM: "A\n", ChainPEM: "B\n", CheckRevocation: true})
 			return err
 		},
-		"GET /v1/pki/ca/ca_1/crl":  func(p *client.PKI) error { _, err := p.CRL(ctx, "ca_1"); return err },
-		"POST /v1/pki/ca/root/crl": func(p *client.PKI) error { _, err := p.RegenerateCRL(ctx, "root"); return err },
+		"GET /v1/pki/ca/ca_1/crl":                    func(p *client.PKI) error { _, err := p.CRL(ctx, "ca_1"); return err },
+		"POST /v1/pki/ca/root/crl":                   func(p *client.PKI) error { _, err := p.RegenerateCRL(ctx, "root"); return err },
+		"GET /v1/pki/trust-anchors?cursor=c&limit=5": func(p *client.PKI) error { _, err := p.TrustAnchors(ctx, 5, "c"); return err },
+		`POST /v1/pki/trust-anchors {"name":"a","certificate_pem":"A\n"}`: func(p *client.PKI) error {
+			_, err := p.CreateTrustAnchor(ctx, vaultapi.TrustAnchorWrite{Name: "a", CertificatePEM: "A\n"})
+			return err
+		},
+		"GET /v1/pki/trust-anchors/a": func(p *client.PKI) error { _, err := p.TrustAnchor(ctx, "a"); return err },
+		`PATCH /v1/pki/trust-anchors/a {"description":""}`: func(p *client.PKI) error {
+			_, err := p.PatchTrustAnchor(ctx, "a", vaultapi.TrustAnchorPatch{Description: new(string)})
+			return err
+		},
+		"DELETE /v1/pki/trust-anchors/a": func(p *client.PKI) error { return p.DeleteTrustAnchor(ctx, "a") },
 	} {
 		c, calls := serve(t, http.StatusOK, `{}`)
 		if err := call(c.PKI); err != nil {
