@@ -16,7 +16,8 @@ import (
 func newAuthoritiesCommand(a *app) *cobra.Command {
 	return console.Group("ca", "Keep certificate authorities",
 		newAuthorityListCommand(a), newAuthorityGetCommand(a), newAuthorityCreateCommand(a), newAuthorityCertificateCommand(a),
-		newCRLCommand(a), newAuthorityRevokeCommand(a))
+		newCRLCommand(a), newSlotListCommand(a), newBundleCommand(a), newPrepareCommand(a), newActivateCommand(a), newRetireCommand(a),
+		newAuthorityRequestsCommand(a), newAuthorityRevokeCommand(a))
 }
 
 func newAuthorityListCommand(a *app) *cobra.Command {

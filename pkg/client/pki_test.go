@@ -74,7 +74,29 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 			_, err := p.PatchTrustAnchor(ctx, "a", vaultapi.TrustAnchorPatch{Description: new(string)})
 			return err
 		},
-		"DELETE /v1/pki/trust-anchors/a": func(p *client.PKI) error { return p.DeleteTrustAnchor(ctx, "a") },
+		"GET /v1/pki/ca/root/slots": func(p *client.PKI) error { _, err := p.Slots(ctx, "root"); return err },
+		`POST /v1/pki/ca/root/slots {"key_type":"ec"}`: func(p *client.PKI) error {
+			_, err := p.PrepareSlot(ctx, "root", vaultapi.AuthoritySlotWrite{KeyType: "ec"})
+			return err
+		},
+		"POST /v1/pki/ca/root/slots/slot_1/activate": func(p *client.PKI) error { _, err := p.ActivateSlot(ctx, "root", "slot_1"); return err },
+		`POST /v1/pki/ca/root/slots/slot_1/retire {"force":true}`: func(p *client.PKI) error {
+			_, err := p.RetireSlot(ctx, "root", "slot_1", vaultapi.AuthoritySlotRetire{Force: true})
+			return err
+		},
+		"GET /v1/pki/ca/root/bundle":               func(p *client.PKI) error { _, err := p.Bundle(ctx, "root"); return err },
+		"GET /v1/pki/ca-requests?cursor=c&limit=5": func(p *client.PKI) error { _, err := p.AuthorityRequests(ctx, 5, "c"); return err },
+		`POST /v1/pki/ca-requests {"ca_id":"root"}`: func(p *client.PKI) error {
+			_, err := p.RequestAuthority(ctx, vaultapi.AuthorityRequestWrite{CAID: "root"})
+			return err
+		},
+		"GET /v1/pki/ca-requests/car_1": func(p *client.PKI) error { _, err := p.AuthorityRequest(ctx, "car_1"); return err },
+		`POST /v1/pki/ca-requests/car_1/certificate {"certificate_pem":"A\n"}`: func(p *client.PKI) error {
+			_, err := p.InstallAuthority(ctx, "car_1", vaultapi.AuthorityInstall{CertificatePEM: "A\n"})
+			return err
+		},
+		"DELETE /v1/pki/ca-requests/car_1": func(p *client.PKI) error { return p.CancelAuthorityRequest(ctx, "car_1") },
+		"DELETE /v1/pki/trust-anchors/a":   func(p *client.PKI) error { return p.DeleteTrustAnchor(ctx, "a") },
 	} {
 		c, calls := serve(t, http.StatusOK, `{}`)
 		if err := call(c.PKI); err != nil {
