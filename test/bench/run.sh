@@ -4,7 +4,7 @@
 # that are there before anything is measured; BENCH_SECRETS (100000) the secrets. With BENCH_OPENBAO_ADDR and
 # BENCH_OPENBAO_TOKEN the same calls go to OpenBao (KV v2 mounted at `kv`). BENCH_OBJECTS ("2000 10000") are the sizes of
 # the operator's rows, BENCH_CERTIFICATES (1000) those of the certificates' row, BENCH_CHANGES (400) the changes of a mounted
-# file. BENCH_ROWS=server|jobs|webhooks|rotation|operator|certificates|pod runs one part;
+# file. BENCH_ROWS=server|jobs|webhooks|rotation|pki|operator|certificates|pod runs one part;
 # pod needs root and what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -81,6 +81,35 @@ rotation_rows() {
   echo "|---|---|"
   echo "| beside $secrets secrets that are not due | $(((after - before) / seconds)) |"
   echo
+}
+
+# Certificates issued, and what is said of one by OCSP from memory; then a list of 100 000 entries, and the certificates
+# that expire within 30 days among a million.
+pki_rows() {
+  local floor_port port url token=bench-token f ca serial request
+  floor_port=$(free_port) port=$(free_port) url="http://127.0.0.1:$port"
+  "$work/floor" -listen "127.0.0.1:$floor_port" &
+  pids+=("$!")
+  bin/scaivault-server --dev --listen "127.0.0.1:$port" --dev-token $token --data-dir "$work/pki" --public-url "$url" >"$work/pki.log" 2>&1 &
+  pids+=("$!")
+  until_ready "$url/v1/health/ready"
+  until_ready "http://127.0.0.1:$floor_port/"
+  post() { curl -fsS -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$2" "$url/v1/pki/$1"; }
+  ca=$(post ca '{"name":"root","common_name":"Root","ca_type":"root","key_type":"ec"}' | jq -r .id)
+  post roles "{\"name\":\"web\",\"ca_id\":\"$ca\",\"allowed_domains\":[\"*.example.com\"]}" >/dev/null
+  serial=$(post issue/web '{"common_name":"a.example.com"}' | jq -r '.serial_number | gsub(":"; "")')
+  curl -fsS -o "$work/ca.der" "$url/v1/pki/ca/$ca/certificate.der"
+  openssl x509 -inform der -in "$work/ca.der" -out "$work/ca.pem"
+  openssl ocsp -no_nonce -issuer "$work/ca.pem" -serial "0x$serial" -reqout "$work/request.der"
+  request=$(base64 -w0 "$work/request.der" | tr +/ -_ | tr -d =)
+  say "certificates ($seconds s a row)"
+  f=$(load -url "http://127.0.0.1:$floor_port/" -d "${seconds}s" | jq .rate)
+  echo "| row | per second | of the floor | p50 ms | p99 ms | failed |"
+  echo "|---|---|---|---|---|---|"
+  row "OCSP from memory" "$(load -url "$url/v1/pki/ca/$ca/ocsp/$request" -d "${seconds}s")" "$f"
+  row "P-256 certificate, linted, stored, audited" "$(load -method POST -url "$url/v1/pki/issue/web" -token $token -body '{"common_name":"h{seq}.example.com"}' -d "${seconds}s")" "$f"
+  echo
+  go test ./server/pki/revocation -run '^$' -bench 'List|Expiring' -benchtime "${BENCH_LISTS:-20}x" -timeout 30m
 }
 
 server_rows() {
@@ -178,6 +207,7 @@ case "${BENCH_ROWS:-all}" in
   jobs) jobs_rows ;;
   webhooks) webhook_rows ;;
   rotation) rotation_rows ;;
+  pki) pki_rows ;;
   certificates) certificate_rows ;;
-  *) server_rows; jobs_rows; webhook_rows; rotation_rows; operator_rows; certificate_rows; pod_rows ;;
+  *) server_rows; jobs_rows; webhook_rows; rotation_rows; pki_rows; operator_rows; certificate_rows; pod_rows ;;
 esac
