@@ -8,15 +8,29 @@ import (
 	"github.com/scailabs/scaivault/server/pki/revocation"
 )
 
-// Signers are the certificates of an authority that lists and answers of OCSP are signed for, by its id. Error:
-// ca_not_found.
+// Signers are the certificates of an authority that lists and answers of OCSP are signed for, by its id: those of its
+// slots that are not retired, the active one first. Error: ca_not_found.
 func (s *Service) Signers(ctx context.Context, tenant, id string) ([]revocation.Signer, error) {
 	a, err := s.authority(ctx, tenant, id)
 	if err != nil {
 		return nil, err
 	}
-	open := func(ctx context.Context) (crypto.Signer, error) { return s.signer(ctx, tenant, a) }
-	return []revocation.Signer{{Cert: a.Cert, Key: open}}, nil
+	all := []revocation.Signer{s.as(tenant, a)}
+	others, err := s.slotsNow(ctx, tenant, a)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range others {
+		if v.State == slotPrepared || v.State == slotRetiring {
+			all = append(all, s.as(tenant, a.with(v)))
+		}
+	}
+	return all, nil
+}
+
+// as is what an authority signs with.
+func (s *Service) as(tenant string, a authority) revocation.Signer {
+	return revocation.Signer{Cert: a.Cert, Key: func(ctx context.Context) (crypto.Signer, error) { return s.signer(ctx, tenant, a) }}
 }
 
 // address puts the addresses of the issuer's list, OCSP and certificate into a draft.

@@ -42,6 +42,9 @@ func (s *Service) RetireSlot(ctx context.Context, who guard.Caller, ref, id stri
 			v.Deactivated = &now
 		}
 		v.State, v.Sealed = slotRetired, seal.Sealed{}
+		if _, err := c.Tx.Exec(authorityTouch, who.Tenant, r.a.ID); err != nil { // nothing more is answered by its key
+			return vaultapi.AuthoritySlot{}, fmt.Errorf("retire slot %s: %w", id, err)
+		}
 		return v.wire(), updateSlot(c, v)
 	})
 }

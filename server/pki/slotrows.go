@@ -142,11 +142,16 @@ func (s *Service) asIssuerOf(ctx context.Context, tenant string, a authority, si
 	}
 	for _, v := range all {
 		if bytes.Equal(v.Cert.SubjectKeyId, signed.AuthorityKeyId) {
-			a.Cert, a.DER, a.Serial, a.UID, a.NotAfter, a.Sealed = v.Cert, v.Cert.Raw, v.Serial, v.UID, v.NotAfter, v.Sealed
-			return a, nil
+			return a.with(v), nil
 		}
 	}
 	return a, fault.Internal(fmt.Errorf("no certificate of authority %s signed that of the one below it", a.ID), "chain")
+}
+
+// with is an authority with the certificate and the key of one of its slots.
+func (a authority) with(v slot) authority {
+	a.Cert, a.DER, a.Serial, a.UID, a.NotAfter, a.Sealed = v.Cert, v.Cert.Raw, v.Serial, v.UID, v.NotAfter, v.Sealed
+	return a
 }
 
 // external tells whether an authority was signed outside of the vault.

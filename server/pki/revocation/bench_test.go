@@ -21,7 +21,7 @@ func benched(b *testing.B, engine store.Engine, n int64, revoked *int64) *world 
 	w := newWorld(b, storetest.Open(b, storetest.Options(b, engine)))
 	w.issue()
 	w.fatal(w.db.Update(b.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(many, n, w.clock().UnixMicro(), (400 * 24 * time.Hour).Microseconds()/n, revoked)
+		_, err := tx.Exec(many, n, w.clock().UnixMicro(), (400*24*time.Hour).Microseconds()/n, revoked)
 		return err
 	}))
 	return w

@@ -32,10 +32,18 @@ const (
 	revokedAuthorities = `SELECT serial, revoked_at, reason FROM pki_authorities
 	WHERE tenant = $1 AND parent_id = $2 AND revoked_at IS NOT NULL AND not_after > $3`
 
+	// The keys that such an authority had or will have besides.
+	revokedSlots = `SELECT s.serial, a.revoked_at, a.reason FROM pki_authorities a
+	JOIN pki_slots s ON s.tenant = a.tenant AND s.ca_id = a.id AND s.uid <> a.uid
+	WHERE a.tenant = $1 AND a.parent_id = $2 AND a.revoked_at IS NOT NULL AND s.not_after > $3`
+
 	certificateStatus = `SELECT COALESCE(c.revoked_at, a.revoked_at), CASE WHEN c.revoked_at IS NULL THEN COALESCE(a.reason, '') ELSE c.reason END
 	FROM pki_certificates c JOIN pki_authorities a ON a.tenant = c.tenant AND a.id = c.ca_id
 	WHERE c.tenant = $1 AND c.ca_id = $2 AND c.serial = $3`
 	authorityStatus = `SELECT revoked_at, reason FROM pki_authorities WHERE tenant = $1 AND parent_id = $2 AND serial = $3`
+
+	slotStatus = `SELECT a.revoked_at, a.reason FROM pki_slots s
+	JOIN pki_authorities a ON a.tenant = s.tenant AND a.id = s.ca_id WHERE s.tenant = $1 AND a.parent_id = $2 AND s.serial = $3`
 
 	listInsert = `INSERT INTO pki_lists (tenant, ca_id, number, revision, this_update) VALUES ($1, $2, 0, 0, 0) ON CONFLICT (ca_id) DO NOTHING`
 	listUpdate = `UPDATE pki_lists SET number = $2, revision = $3, this_update = $4 WHERE ca_id = $1`
@@ -93,7 +101,7 @@ func notFound(ref string) error {
 func (s *Service) revoked(ctx context.Context, p position, ended time.Time) ([]x509.RevocationListEntry, error) {
 	var all []x509.RevocationListEntry
 	reasons := certs.Reasons()
-	for _, query := range []string{revokedCertificates, revokedWithAuthority, revokedAuthorities} {
+	for _, query := range []string{revokedCertificates, revokedWithAuthority, revokedAuthorities, revokedSlots} {
 		rows, err := s.db.Query(ctx, query, p.tenant, p.id, ended.UnixMicro())
 		if err == nil {
 			all, err = appendEntries(all, rows, reasons)
@@ -125,7 +133,7 @@ func appendEntries(all []x509.RevocationListEntry, rows *sql.Rows, reasons map[s
 // status looks a certificate up by its serial, among those that the authority issued and the authorities below it.
 func (s *Service) status(ctx context.Context, p position, serial *big.Int) (certstatus.Status, error) {
 	text := certs.FormatSerial(serial)
-	for _, query := range []string{certificateStatus, authorityStatus} {
+	for _, query := range []string{certificateStatus, authorityStatus, slotStatus} {
 		var at *int64
 		var reason string
 		err := s.db.QueryRow(ctx, query, p.tenant, p.id, text).Scan(&at, &reason)
