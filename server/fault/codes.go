@@ -46,6 +46,7 @@ const (
 	CodeTrustAnchorNotFound = "trust_anchor_not_found"
 	CodeSlotNotFound        = "slot_not_found"
 	CodeCARequestNotFound   = "ca_request_not_found"
+	CodeCSRNotFound         = "csr_not_found"
 
 	CodeCAExists           = "ca_exists"
 	CodeCAInactive         = "ca_inactive" // revoked or expired
@@ -54,6 +55,8 @@ const (
 	CodeTrustAnchorExists  = "trust_anchor_exists"
 	CodeCAExternal         = "ca_external" // signed outside of the vault, which cannot do so itself
 	CodeCANotExternal      = "ca_not_external"
+	CodeCSRDecided         = "csr_decided"      // approved, rejected, signed or expired
+	CodeCSRNotApproved     = "csr_not_approved" // or not any more
 	CodeSlotExists         = "slot_exists"
 	CodeSlotActive         = "slot_active"
 	CodeSlotInactive       = "slot_inactive" // retired or expired

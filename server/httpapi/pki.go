@@ -43,7 +43,7 @@ func pkiRoutes(h pkiHandlers) []route {
 			group: groupPKI, scope: admin, rate: ratePKI, action: pki.ActionRoleUpdate, endpoint: handle(h.patchRole)},
 		{method: http.MethodDelete, pattern: role, id: "deleteRole", summary: "Delete a role; what was issued by it stays",
 			group: groupPKI, scope: admin, rate: ratePKI, action: pki.ActionRoleDelete, status: http.StatusNoContent, endpoint: handle(h.deleteRole)},
-	}, slices.Concat(certificateRoutes(h), slotRoutes(h), anchorRoutes(h))...)
+	}, slices.Concat(certificateRoutes(h), slotRoutes(h), anchorRoutes(h), requestRoutes(h))...)
 }
 
 type pkiPageInput struct {

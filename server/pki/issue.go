@@ -21,11 +21,12 @@ import (
 type order struct {
 	access   guard.Access
 	role     string
-	wanted   []certs.Wanted   // all must be allowed; the first are the certificate's names
-	public   crypto.PublicKey // nil: a key is made
-	ttl      time.Duration    // 0: the role's longest
-	replaces string           // id of the certificate that this one renews
-	owner    string           // the Kubernetes object that it is for; "": none
+	wanted   []certs.Wanted                  // all must be allowed; the first are the certificate's names
+	public   crypto.PublicKey                // nil: a key is made
+	ttl      time.Duration                   // 0: the role's longest
+	replaces string                          // id of the certificate that this one renews
+	then     func(*guard.Call, string) error // of the certificate's transaction, with its id; nil: nothing
+	owner    string                          // the Kubernetes object that it is for; "": none
 }
 
 // Issue makes a key and a certificate by a role. Scope pki:issue, and permission issue on pki:<role>. The key is in the
@@ -43,17 +44,22 @@ func (s *Service) Sign(ctx context.Context, who guard.Caller, name string, w vau
 		if err := guard.CheckOwner(who, o.owner); err != nil {
 			return err
 		}
-		r, err := certs.ParseRequest("csr_pem", w.CSRPEM)
-		if err != nil {
-			return err
-		}
-		o.public, o.wanted = r.PublicKey, []certs.Wanted{r.Wanted}
-		if len(w.AltNames)+len(w.IPSANs) > 0 {
-			instead := certs.Wanted{CommonName: r.Wanted.CommonName, CommonNameField: "csr_pem", AltNames: w.AltNames, IPs: w.IPSANs}
-			o.wanted = []certs.Wanted{instead, r.Wanted}
-		}
-		return nil
+		return o.read(w)
 	})
+}
+
+// read takes key and names from a certificate request.
+func (o *order) read(w vaultapi.CertificateSign) error {
+	r, err := certs.ParseRequest("csr_pem", w.CSRPEM)
+	if err != nil {
+		return err
+	}
+	o.public, o.wanted = r.PublicKey, []certs.Wanted{r.Wanted}
+	if len(w.AltNames)+len(w.IPSANs) > 0 {
+		instead := certs.Wanted{CommonName: r.Wanted.CommonName, CommonNameField: "csr_pem", AltNames: w.AltNames, IPs: w.IPSANs}
+		o.wanted = []certs.Wanted{instead, r.Wanted}
+	}
+	return nil
 }
 
 // take reads the rest of an order, for those who may give one, and fills it.
@@ -106,6 +112,11 @@ func (s *Service) fill(ctx context.Context, who guard.Caller, o order) (vaultapi
 		c.Note("common_name", answer.CommonName)
 		if err := insertCertificate(c, m, o); err != nil {
 			return vaultapi.IssuedCertificate{}, err
+		}
+		if o.then != nil {
+			if err := o.then(c, m.id); err != nil {
+				return vaultapi.IssuedCertificate{}, err
+			}
 		}
 		c.Tx.Stage(s.signed, signed{c.Who.Tenant, m.chain[0].ID})
 		return answer, insertOwner(c, m.id, o.owner)

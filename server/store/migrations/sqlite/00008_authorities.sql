@@ -64,7 +64,29 @@ CREATE TABLE pki_ca_requests (
 ) WITHOUT ROWID;
 CREATE INDEX pki_ca_requests_key ON pki_ca_requests (tenant, key_version);
 
+-- Certificate requests that wait for somebody's approval, or had it. body is what was asked for, as JSON; it never changes.
+-- role_settings is what the role said when the request was approved.
+CREATE TABLE pki_requests (
+    tenant         TEXT NOT NULL,
+    id             TEXT NOT NULL,
+    role           TEXT NOT NULL,
+    body           TEXT NOT NULL,
+    common_name    TEXT NOT NULL,
+    names          TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    submitted_by   TEXT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    decided_by     TEXT NOT NULL,
+    decided_at     BIGINT,
+    comment        TEXT NOT NULL,
+    role_settings  TEXT NOT NULL,
+    certificate_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+CREATE INDEX pki_requests_order ON pki_requests (tenant, created_at, id);
+
 -- +goose Down
+DROP TABLE pki_requests;
 DROP TABLE pki_ca_requests;
 DROP TABLE pki_above;
 DROP TABLE pki_slots;
