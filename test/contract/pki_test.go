@@ -42,6 +42,7 @@ func pkiTraffic(t *testing.T, r *recorder) {
 		r.do(t, c)
 	}
 	certificateTraffic(t, r)
+	requestTraffic(t, r)
 	slotTraffic(t, r, id)
 	outsideTraffic(t, r)
 	revocationTraffic(t, r, one, none)

@@ -38,7 +38,7 @@ var harmless = strings.Fields(`action active allowed_paths[] audience cluster co
 	options.notify_before[] previous_secret_ttl reason
 	allow_email_sans allow_ip_sans allow_subdomains allowed_domains[] allowed_uris[] alt_names[] ca_type common_name csr_pem excluded_dns_domains[]
 	excluded_ip_ranges[] include_revoked ip_sans[] key_bits key_size key_type max_path_length max_ttl permitted_dns_domains[] permitted_ip_ranges[]
-	certificate_pem chain_pem check_revocation
+	certificate_pem chain_pem check_revocation comment
 	require_cn store_private_keys ttl validity_days secret spread status time_zone url warn_before[] window within_hours`)
 
 // swap is what an attacker puts in the place of its own, and the code that this must be answered with; "" where
@@ -67,8 +67,10 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 			return []swap{{own.Authority, other.Authority, "ca_not_found"}, {own.Authority, other.Name + "-root", "ca_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/pki/trust-anchors/"):
 			return []swap{{own.Anchor, other.Anchor, "trust_anchor_not_found"}, {own.Anchor, other.Name + "-anchor", "trust_anchor_not_found"}}
+		case strings.HasPrefix(o.Path, "/v1/pki/csr/"):
+			return []swap{{strings.Split(own.Call(o).Path, "/")[4], other.Asked, "csr_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/pki/ca-requests/"):
-			return []swap{{own.AuthorityRequest, other.AuthorityRequest, "ca_request_not_found"}}
+			return []swap{{strings.Split(own.Call(o).Path, "/")[4], other.AuthorityRequest, "ca_request_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/pki/certificates/"):
 			return []swap{{own.Certificate, other.Certificate, "certificate_not_found"}}
 		case strings.HasPrefix(o.Path, "/v1/webhooks/"):
@@ -85,6 +87,9 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 	case "name", "role":
 		if strings.HasPrefix(o.Path, "/v1/pki/") && strings.HasSuffix(o.Path, "{"+input+"}") {
 			return []swap{{own.Name + "-role", other.Name + "-role", "role_not_found"}}
+		}
+		if o.ID == "submitCertificateRequest" {
+			return []swap{{own.Name + "-spare", other.Name + "-role", "role_not_found"}}
 		}
 	case "slot":
 		return []swap{{own.Slot, other.Slot, "slot_not_found"}, {own.OldSlot, other.OldSlot, "slot_not_found"}}
@@ -110,7 +115,7 @@ func foreign(o vault.Operation, input string, own, other *vault.World) []swap {
 			{"cursor=" + own.WebhookCursor, "cursor=" + other.WebhookCursor, ""}, {"cursor=" + own.DeliveryCursor, "cursor=" + other.DeliveryCursor, ""},
 			{own.AuthorityCursor, other.AuthorityCursor, "invalid_cursor"}, {own.RoleCursor, other.RoleCursor, "invalid_cursor"},
 			{own.CertificateCursor, other.CertificateCursor, "invalid_cursor"}, {own.AnchorCursor, other.AnchorCursor, "invalid_cursor"},
-			{own.AuthorityRequestCursor, other.AuthorityRequestCursor, "invalid_cursor"},
+			{own.AuthorityRequestCursor, other.AuthorityRequestCursor, "invalid_cursor"}, {own.AskedCursor, other.AskedCursor, "invalid_cursor"},
 			{own.AuditCursor, other.AuditCursor, "invalid_cursor"}, {"cursor=" + own.SubscriptionCur, "cursor=" + other.SubscriptionCur, ""},
 			{"/" + own.Secret, "/" + own.Secret + "?cursor=" + other.AuditCursor, "invalid_cursor"},
 			{"user:dev?limit=1", "user:dev?limit=1&cursor=" + other.AuditCursor, "invalid_cursor"},

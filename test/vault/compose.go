@@ -39,6 +39,7 @@ type Composed struct {
 	commit atomic.Pointer[func() error]
 	skew   atomic.Int64 // of the clock, in nanoseconds
 	trap   atomic.Pointer[any]
+	asks   string // asker's token, once there is one
 }
 
 // Each runs a test on a server on each engine.

@@ -18,6 +18,16 @@ func (s *Composed) Person(spec authn.TokenSpec) authn.IssuedToken {
 	return made
 }
 
+// asker is another person than the one with the all-powerful token, in a tenant: it asks for certificates.
+func (s *Composed) asker(tenant string) Caller {
+	if s.asks == "" {
+		s.asks = s.Person(authn.TokenSpec{Name: "asker", Identity: "user:asker", Scopes: []string{"pki:issue"}, Roles: []string{"partner_admin"}}).Token
+	}
+	c := s.As(s.asks)
+	c.Tenant = tenant
+	return c
+}
+
 // Admin runs administrator's commands.
 func (s *Composed) Admin(do func(context.Context, *server.Admin) error) {
 	s.tb.Helper()

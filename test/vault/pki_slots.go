@@ -87,10 +87,10 @@ func (w *World) slots() {
 		w.by.Must(Request{Method: "POST", Path: "/v1/pki/trust-anchors", Body: w.anchor(suffix)}, &made)
 		*id = made.ID
 	}
-	for suffix, id := range map[string]*string{"-outer": &w.AuthorityRequest, "-other": new(string)} {
+	for suffix, id := range map[string]*string{"-outer": &w.outerID, "-other": &w.AuthorityRequest} {
 		var made vaultapi.AuthorityRequest
 		w.by.Must(Request{Method: "POST", Path: "/v1/pki/ca-requests", Body: w.asked(suffix)}, &made)
-		if *id = made.ID; id == &w.AuthorityRequest {
+		if *id = made.ID; id == &w.outerID {
 			w.outerPEM = w.subordinate(made.CSRPEM)
 		}
 	}
@@ -122,7 +122,7 @@ func (w *World) slotCalls() map[string]Request {
 		"requestAuthority":       {Path: requests, Body: w.asked("-asked")},
 		"readAuthorityRequest":   {Path: asked},
 		"deleteAuthorityRequest": {Path: asked},
-		"installAuthority":       {Path: asked + "/certificate", Body: object{"certificate_pem": w.outerPEM, "chain_pem": pemOf(w.out.cert)}},
+		"installAuthority":       {Path: requests + "/" + w.outerID + "/certificate", Body: object{"certificate_pem": w.outerPEM, "chain_pem": pemOf(w.out.cert)}},
 		"listTrustAnchors":       {Path: anchors + "?limit=1&cursor=" + w.AnchorCursor},
 		"createTrustAnchor":      {Path: anchors, Body: w.anchor("-new")},
 		"readTrustAnchor":        {Path: anchor},

@@ -49,9 +49,15 @@ type World struct {
 	Anchor, AuthorityRequest string // ids
 	AnchorCursor             string // with limit=1
 	AuthorityRequestCursor   string // with limit=1
+	Asked                    string // id of a certificate request that waits
+	AskedCursor              string // with limit=1
 
 	out      *outside
-	outerPEM string // what out made of AuthorityRequest
+	outerID  string // id of another request of an authority
+	outerPEM string // what out made of it
+	approved string // id of a certificate request
+	refused  string // id of one that is to be rejected
+	asker    Caller // not by
 
 	by       Caller
 	workload func() string // a fresh token of a workload
@@ -66,7 +72,7 @@ func (w *World) ListQuery() string { return "prefix=" + w.Name + "/&limit=1" }
 func (s *Composed) World(by Caller, name, value string) *World {
 	s.tb.Helper()
 	w := &World{
-		Name: name, Value: value, by: by, Secret: name + "/app/db", Deleted: name + "/app/old", Identity: "sa:" + name,
+		Name: name, Value: value, by: by, Secret: name + "/app/db", Deleted: name + "/app/old", Identity: "sa:" + name, asker: s.asker(by.Tenant),
 		workload: func() string { return s.Cluster.Issue("shop/app", "scaivault") },
 	}
 	w.subscriptions()
@@ -79,6 +85,7 @@ func (s *Composed) World(by Caller, name, value string) *World {
 	w.pki()
 	w.slots()
 	w.revocation()
+	w.requests()
 	w.events()
 	var audit vaultapi.AuditList
 	by.Must(Request{Path: "/v1/audit/logs?limit=1"}, &audit)
@@ -166,7 +173,7 @@ func (w *World) events() {
 func (w *World) Call(o Operation) Request {
 	w.by.TB.Helper()
 	calls := w.calls()
-	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls(), w.slotCalls(), w.revocationCalls()} {
+	for _, more := range []map[string]Request{w.recipeCalls(), w.rotationCalls(), w.webhookCalls(), w.pkiCalls(), w.slotCalls(), w.revocationCalls(), w.requestCalls()} {
 		maps.Copy(calls, more)
 	}
 	r, ok := calls[o.ID]
@@ -267,6 +274,7 @@ func (w *World) View() string {
 		"/v1/webhooks/" + w.Webhook, "/v1/webhooks/" + w.Webhook + "/deliveries",
 		"/v1/pki/ca/" + w.Authority, "/v1/pki/roles/" + w.Name + "-role", "/v1/pki/certificates/" + w.Certificate,
 		"/v1/pki/ca/" + w.Authority + "/slots", "/v1/pki/trust-anchors/" + w.Anchor, "/v1/pki/ca-requests/" + w.AuthorityRequest,
+		"/v1/pki/csr/" + w.Asked,
 	} {
 		a := w.by.Do(Request{Path: path})
 		if a.Status != http.StatusOK && a.Status != http.StatusNotFound {
