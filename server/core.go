@@ -40,6 +40,7 @@ type core struct {
 
 	secrets    *secrets.Service // from here on made by finish
 	rotation   *rotation.Service
+	pki        *pki.Service
 	webhooks   *webhooks.Service
 	revocation *revocation.Service
 	api        *httpapi.Server
@@ -95,10 +96,10 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Book: book, Guard: c.guard, Heads: c.secrets, Writer: c.secrets, Recipes: recipes, Receivers: c.webhooks,
 		CursorKey: cursors, Log: s.log,
 	})
-	authorities := pki.New(pki.Deps{
+	c.pki = pki.New(pki.Deps{
 		DB: c.db, Guard: c.guard, Keys: keys, CursorKey: cursors, Endpoints: revocation.EndpointsUnder(s.config.PublicURL),
 	})
-	c.revocation = revocation.New(revocation.Deps{DB: c.db, Guard: c.guard, Authorities: authorities, Log: s.log})
+	c.revocation = revocation.New(revocation.Deps{DB: c.db, Guard: c.guard, Authorities: c.pki, Log: s.log})
 	limits, err := s.config.limits()
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		return err
 	}
 	rules := policies.New(policies.Deps{DB: c.db, Guard: c.guard, Cache: c.sets, CursorKey: cursors})
-	c.register(c.secrets.Jobs(), c.rotation.Jobs(), rules.Jobs(), c.authn.Jobs(), c.events.Jobs())
+	c.register(c.secrets.Jobs(), c.pki.Jobs(), c.rotation.Jobs(), rules.Jobs(), c.authn.Jobs(), c.events.Jobs())
 	c.api, err = httpapi.New(httpapi.Config{
 		Limits:         httpapi.Limits{Profile: s.config.profile(), PerMinute: limits},
 		TrustedProxies: proxies, PublicMetrics: s.config.PublicMetrics, Collectors: collectors(c, s.cert), Now: s.now, Log: s.log,
@@ -117,7 +118,7 @@ func (c *core) finish(keys *seal.Keyring, s *Server) error {
 		Policies:       rules,
 		SecretPolicies: recipes,
 		Rotation:       c.rotation,
-		PKI:            authorities,
+		PKI:            c.pki,
 		Revocation:     c.revocation,
 		Audit:          audit.NewService(c.trail, c.guard, c.secrets),
 		Authn:          c.authn,

@@ -30,6 +30,7 @@ func collectors(c *core, cert *certificate) []prometheus.Collector {
 	all = append(all, c.jobs.Collectors()...)
 	all = append(all, c.webhooks.Collectors()...)
 	all = append(all, c.revocation.Collectors()...)
+	all = append(all, c.pki.Collectors()...)
 	if cert != nil {
 		all = append(all, gauge("scaivault_tls_certificate_expiry_timestamp_seconds", "Unix time at which the served certificate ends.",
 			func() float64 { return float64(cert.current.Load().Leaf.NotAfter.Unix()) }))

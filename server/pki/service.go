@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/scailabs/scaivault/internal/certs"
 	"github.com/scailabs/scaivault/internal/policy"
 	"github.com/scailabs/scaivault/server/cursor"
@@ -72,11 +74,13 @@ type Service struct {
 	signers *signers
 	linter  *linter
 	signed  *store.Stage // of signed
+
+	announced *prometheus.CounterVec
 }
 
 // New makes the service.
 func New(d Deps) *Service {
-	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, random: d.Random, cursors: cursor.Signer{Key: d.CursorKey}}
+	s := &Service{db: d.DB, guard: d.Guard, keys: d.Keys, random: d.Random, cursors: cursor.Signer{Key: d.CursorKey}, announced: newAnnounced()}
 	if s.points = d.Endpoints; s.points == nil {
 		s.points = revocation.EndpointsUnder("")
 	}

@@ -256,3 +256,11 @@ func parse(t *testing.T, pemText string) *x509.Certificate {
 	must(t, err)
 	return cert
 }
+
+func (w *world) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	must(t, w.db.Update(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(query, args...)
+		return err
+	}))
+}

@@ -85,7 +85,17 @@ CREATE TABLE pki_requests (
 );
 CREATE INDEX pki_requests_order ON pki_requests (tenant, created_at, id);
 
+-- How far expiries have been announced, of a threshold: up to the end (at) and the id of what was announced last.
+CREATE TABLE pki_notices (
+    tenant    TEXT NOT NULL,
+    threshold TEXT NOT NULL,
+    at        BIGINT NOT NULL,
+    id        TEXT NOT NULL,
+    PRIMARY KEY (tenant, threshold)
+);
+
 -- +goose Down
+DROP TABLE pki_notices;
 DROP TABLE pki_requests;
 DROP TABLE pki_ca_requests;
 DROP TABLE pki_above;
