@@ -31,6 +31,9 @@ func certificateRoutes(h pkiHandlers) []route {
 		{method: http.MethodGet, pattern: one + "/pem", id: "readCertificatePem", summary: "Read a certificate itself",
 			group: groupPKI, scope: issue, rate: ratePKI, action: pki.ActionCertificateRead,
 			endpoint: handle(h.certificatePEM).withEncoding(appendPEM).withMedia(mediaPEM)},
+		{method: http.MethodGet, pattern: one + "/key", id: "readCertificateKey", summary: "Read a certificate's private key, where its role kept it",
+			group: groupPKI, scope: admin, rate: ratePKI, action: pki.ActionKeyRead,
+			endpoint: handle(h.certificateKey).withEncoding(appendPrivateKey).withMedia(mediaPEM)},
 		{method: http.MethodPost, pattern: one + "/renew", id: "renewCertificate", summary: "Make a certificate with the names of an old one and a new key",
 			group: groupPKI, scope: issue, rate: rateIssue, action: pki.ActionRenew, status: http.StatusCreated,
 			endpoint: handle(h.renew).withEncoding(appendIssued)},
@@ -84,6 +87,12 @@ func (h pkiHandlers) certificate(ctx context.Context, c *call, in certificateInp
 func (h pkiHandlers) certificatePEM(ctx context.Context, c *call, in certificateInput) (string, error) {
 	return h.service.CertificatePEM(ctx, c.who, in.ID)
 }
+
+func (h pkiHandlers) certificateKey(ctx context.Context, c *call, in certificateInput) (vaultapi.KeyText, error) {
+	return h.service.CertificateKey(ctx, c.who, in.ID)
+}
+
+func appendPrivateKey(b []byte, key vaultapi.KeyText) []byte { return append(b, key.Reveal()...) }
 
 func appendPEM(b []byte, pem string) []byte { return append(b, pem...) }
 

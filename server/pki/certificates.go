@@ -153,12 +153,8 @@ func (s *Service) visible(ctx context.Context, who guard.Caller, id string) (rec
 	if err != nil || who.HasScope(ScopeAdmin) {
 		return r, err
 	}
-	seen, _, err := s.guard.Allowed(ctx, who, policy.Issue, policy.ClassPKI)
-	if err != nil {
+	if err := s.mayIssue(ctx, who, r); err != nil {
 		return record{}, err
-	}
-	if !seen(r.Role) {
-		return record{}, certificateNotFound(id)
 	}
 	return r, nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"net"
 	"net/url"
@@ -30,7 +29,7 @@ type order struct {
 }
 
 // Issue makes a key and a certificate by a role. Scope pki:issue, and permission issue on pki:<role>. The key is in the
-// answer and nowhere else. Errors: invalid_role, role_not_found, ca_inactive, validation_error, invalid_duration.
+// answer, and kept only where the role says so. Errors: invalid_role, role_not_found, ca_inactive, validation_error, invalid_duration.
 func (s *Service) Issue(ctx context.Context, who guard.Caller, name string, w vaultapi.CertificateIssue) (vaultapi.IssuedCertificate, error) {
 	o := order{access: issuing(ActionIssue, name), role: name, wanted: []certs.Wanted{{CommonName: w.CommonName, AltNames: w.AltNames, IPs: w.IPSANs}}}
 	return s.take(ctx, who, o, w.TTL, func(*order) error { return nil })
@@ -90,6 +89,8 @@ type made struct {
 	names certs.Names
 	cert  *x509.Certificate
 	key   crypto.Signer // nil: the caller's own
+
+	sealed *sealedKey // nil: it is not kept
 }
 
 // fill makes what was ordered. Everything slow is done before the transaction, which holds that role and authority are
@@ -111,6 +112,9 @@ func (s *Service) fill(ctx context.Context, who guard.Caller, o order) (vaultapi
 		c.Note("serial_number", answer.SerialNumber)
 		c.Note("common_name", answer.CommonName)
 		if err := insertCertificate(c, m, o); err != nil {
+			return vaultapi.IssuedCertificate{}, err
+		}
+		if err := s.insertKey(c, m); err != nil {
 			return vaultapi.IssuedCertificate{}, err
 		}
 		if o.then != nil {
@@ -151,8 +155,10 @@ func (s *Service) make(ctx context.Context, tenant string, o order) (m made, err
 	if err != nil {
 		return m, err
 	}
-	m.cert, err = s.signLeaf(ctx, tenant, m.chain, draft, public)
-	return m, err
+	if m.cert, err = s.signLeaf(ctx, tenant, m.chain, draft, public); err != nil {
+		return m, err
+	}
+	return m, s.sealOwn(ctx, tenant, &m)
 }
 
 // allowed gives the names of the certificate, which the role must allow, as well as all others that were asked for.
@@ -270,6 +276,6 @@ func (m made) answer(o order) (vaultapi.IssuedCertificate, error) {
 	if err != nil {
 		return a, fault.Internal(errors.New("a private key cannot be encoded"), "certificate")
 	}
-	a.PrivateKey = vaultapi.NewKeyText(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	a.PrivateKey = keyText(der)
 	return a, nil
 }

@@ -213,8 +213,6 @@ func (r *role) tidy() error {
 	switch {
 	case !known:
 		return invalid("key_type", "must be rsa (2048, 3072, 4096 bits), ec (256, 384) or ed25519")
-	case r.StorePrivateKeys:
-		return invalid("store_private_keys", "private keys of certificates are not kept by this server: leave it false")
 	case len(r.AllowedDomains)+len(r.AllowedURIs) > 10*certs.MaxNames:
 		return invalid("allowed_domains", fmt.Sprintf("at most %d domains and URIs", 10*certs.MaxNames))
 	}

@@ -42,6 +42,7 @@ const (
 	ActionRenew           = "pki_renew"
 	ActionRevoke          = "pki_revoke"
 	ActionCertificateRead = "pki_certificate_read"
+	ActionKeyRead         = "pki_key_read"
 	ActionCertificateList = "pki_certificate_list"
 	ActionValidate        = "pki_validate"
 )

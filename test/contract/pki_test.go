@@ -15,7 +15,7 @@ func pkiTraffic(t *testing.T, r *recorder) {
 	root := object{"name": "root", "common_name": "Root", "ca_type": "root", "key_type": "ec", "key_size": 256}
 	id := text(t, r.do(t, call{method: "POST", target: all, body: root, want: 201}), "id")
 	one, none := all+"/"+id, all+"/ca_none"
-	role := object{"name": "svc-mtls", "ca_id": id, "allowed_domains": []string{"*.svc.cluster.local"}, "max_ttl": "720h"}
+	role := object{"name": "svc-mtls", "ca_id": id, "allowed_domains": []string{"*.svc.cluster.local"}, "max_ttl": "720h", "store_private_keys": true}
 	for _, c := range []call{
 		{method: "POST", target: all, body: root, want: 409},
 		{method: "POST", target: all, body: object{"name": "x", "common_name": "X", "ca_type": "leaf"}, want: 422},
@@ -73,6 +73,8 @@ func certificateTraffic(t *testing.T, r *recorder) {
 		{method: "GET", target: none, want: 404},
 		{method: "GET", target: one + "/pem", want: 200},
 		{method: "GET", target: none + "/pem", want: 404},
+		{method: "GET", target: one + "/key", want: 200},
+		{method: "GET", target: none + "/key", want: 404},
 		{method: "POST", target: one + "/renew", want: 201},
 		{method: "POST", target: none + "/renew", want: 404},
 		{method: "POST", target: "/v1/pki/revoke", body: object{"serial_number": text(t, made, "serial_number"), "reason": "key_compromise"}, want: 200},

@@ -45,7 +45,7 @@ func (w *World) root(suffix string) object {
 }
 
 func (w *World) role(suffix string) object {
-	return object{"name": w.Name + suffix, "ca_id": w.Authority, "allowed_domains": []string{w.host()}}
+	return object{"name": w.Name + suffix, "ca_id": w.Authority, "allowed_domains": []string{w.host()}, "store_private_keys": true}
 }
 
 // request is a certificate request for the world's host.
@@ -83,6 +83,7 @@ func (w *World) pkiCalls() map[string]Request {
 		"listCertificates":         {Path: certificates + "?" + certificateQuery + "&cursor=" + w.CertificateCursor},
 		"readCertificate":          {Path: certificate},
 		"readCertificatePem":       {Path: certificate + "/pem"},
+		"readCertificateKey":       {Path: certificate + "/key"},
 		"renewCertificate":         {Path: certificate + "/renew"},
 		"revokeCertificate":        {Path: "/v1/pki/revoke", Body: object{"serial_number": w.Serial}},
 	}

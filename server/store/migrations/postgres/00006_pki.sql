@@ -37,7 +37,7 @@ CREATE TABLE pki_roles (
     PRIMARY KEY (tenant, name)
 );
 
--- Every certificate that was issued. Private keys of certificates are not kept.
+-- Every certificate that was issued. Private keys are not in it.
 CREATE TABLE pki_certificates (
     tenant      TEXT NOT NULL,
     id          TEXT COLLATE "C" NOT NULL,
