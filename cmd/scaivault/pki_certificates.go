@@ -14,7 +14,7 @@ import (
 
 func newCertificatesCommand(a *app) *cobra.Command {
 	return console.Group("certificates", "See the certificates that were made",
-		newCertificateListCommand(a), newCertificateGetCommand(a), newCertificatePEMCommand(a))
+		newCertificateListCommand(a), newCertificateGetCommand(a), newCertificatePEMCommand(a), newCertificateKeyCommand(a))
 }
 
 func newCertificateListCommand(a *app) *cobra.Command {
@@ -75,6 +75,33 @@ func newCertificatePEMCommand(a *app) *cobra.Command {
 		}
 		return a.print(text)
 	})
+}
+
+func newCertificateKeyCommand(a *app) *cobra.Command {
+	var file string
+	var force, show bool
+	cmd := onObject(a, "key CERTIFICATE", "Fetch the private key of a certificate whose role keeps keys", 1, func(ctx context.Context, c *client.Client, args []string) error {
+		if (file == "") == !show {
+			return console.BadUsage("say where the private key goes: --out FILE, or --show-key to print it")
+		}
+		key, err := c.PKI.CertificateKey(ctx, args[0])
+		switch {
+		case err != nil:
+			return err
+		case show && a.JSON:
+			return a.PrintJSON(map[string]string{"private_key": key.Reveal()})
+		case show:
+			return a.print(key.Reveal())
+		}
+		if err := console.WriteFile(file, []byte(key.Reveal()), 0o600, force); err != nil {
+			return err
+		}
+		return a.done(map[string]string{"file": file}, "Wrote "+file)
+	})
+	cmd.Flags().StringVar(&file, "out", "", "file for it, which only its owner can read")
+	cmd.Flags().BoolVar(&force, "force", false, "replace a file that exists")
+	cmd.Flags().BoolVar(&show, "show-key", false, "print it")
+	return cmd
 }
 
 func newRevokeCommand(a *app) *cobra.Command {

@@ -58,6 +58,15 @@ func (p *PKI) CertificatePEM(ctx context.Context, id string) (string, error) {
 	return string(*text), nil
 }
 
+// CertificateKey returns the private key of a certificate whose role keeps the keys that the server makes.
+func (p *PKI) CertificateKey(ctx context.Context, id string) (vaultapi.KeyText, error) {
+	text, err := onID[[]byte](ctx, p.c, pkiCertificates, id, "/key", request{method: http.MethodGet, media: mediaPEM, repeat: true})
+	if err != nil {
+		return vaultapi.KeyText{}, err
+	}
+	return vaultapi.NewKeyText(string(*text)), nil
+}
+
 // Renew makes a certificate with the names and the life of an old one and a new key. The old one stays valid.
 func (p *PKI) Renew(ctx context.Context, id string) (*vaultapi.IssuedCertificate, error) {
 	return onID[vaultapi.IssuedCertificate](ctx, p.c, pkiCertificates, id, "/renew", request{method: http.MethodPost})

@@ -53,6 +53,7 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 		},
 		"GET /v1/pki/certificates/cert_1":        func(p *client.PKI) error { _, err := p.Certificate(ctx, "cert_1"); return err },
 		"GET /v1/pki/certificates/cert_1/pem":    func(p *client.PKI) error { _, err := p.CertificatePEM(ctx, "cert_1"); return err },
+		"GET /v1/pki/certificates/cert_1/key":    func(p *client.PKI) error { _, err := p.CertificateKey(ctx, "cert_1"); return err },
 		"POST /v1/pki/certificates/cert_1/renew": func(p *client.PKI) error { _, err := p.Renew(ctx, "cert_1"); return err },
 		`POST /v1/pki/revoke {"serial_number":"1A:2B","reason":"key_compromise"}`: func(p *client.PKI) error {
 			_, err := p.Revoke(ctx, vaultapi.CertificateRevoke{SerialNumber: "1A:2B", Reason: "key_compromise"})
@@ -107,7 +108,7 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 			t.Errorf("call (-want +got):\n%s", diff)
 		}
 		media := "application/json"
-		if strings.HasSuffix(want, "/pem") || strings.HasPrefix(want, "GET") && strings.HasSuffix(want, "/crl") {
+		if strings.HasSuffix(want, "/pem") || strings.HasSuffix(want, "/key") || strings.HasPrefix(want, "GET") && strings.HasSuffix(want, "/crl") {
 			media = "application/x-pem-file"
 		}
 		if accept := got.Header.Get("Accept"); accept != media {
