@@ -10,7 +10,7 @@ import (
 
 func newPKICommand(a *app) *cobra.Command {
 	return console.Group("pki", "Run certificate authorities, and have certificates made by them",
-		newAuthoritiesCommand(a), newRolesCommand(a), newCertificatesCommand(a), newAnchorsCommand(a),
+		newAuthoritiesCommand(a), newRolesCommand(a), newCertificatesCommand(a), newAnchorsCommand(a), newCertificateRequestsCommand(a),
 		newIssueCommand(a), newSignCommand(a), newRenewCommand(a), newRevokeCommand(a), newValidateCommand(a))
 }
 

@@ -97,7 +97,25 @@ func TestEveryCallOfThePKIAsTheContractWritesIt(t *testing.T) {
 			return err
 		},
 		"DELETE /v1/pki/ca-requests/car_1": func(p *client.PKI) error { return p.CancelAuthorityRequest(ctx, "car_1") },
-		"DELETE /v1/pki/trust-anchors/a":   func(p *client.PKI) error { return p.DeleteTrustAnchor(ctx, "a") },
+		"GET /v1/pki/csr?cursor=c&limit=5&status=pending": func(p *client.PKI) error {
+			_, err := p.CertificateRequests(ctx, client.CertificateRequestFilter{Status: "pending", Limit: 5, Cursor: "c"})
+			return err
+		},
+		`POST /v1/pki/csr {"role":"web","csr_pem":"CSR"}`: func(p *client.PKI) error {
+			_, err := p.SubmitRequest(ctx, vaultapi.CertificateRequestSubmit{Role: "web", CSRPEM: "CSR"})
+			return err
+		},
+		"GET /v1/pki/csr/csr_1": func(p *client.PKI) error { _, err := p.CertificateRequest(ctx, "csr_1"); return err },
+		`POST /v1/pki/csr/csr_1/approve {}`: func(p *client.PKI) error {
+			_, err := p.ApproveRequest(ctx, "csr_1", vaultapi.CertificateRequestDecision{})
+			return err
+		},
+		`POST /v1/pki/csr/csr_1/reject {"comment":"no"}`: func(p *client.PKI) error {
+			_, err := p.RejectRequest(ctx, "csr_1", vaultapi.CertificateRequestDecision{Comment: "no"})
+			return err
+		},
+		"POST /v1/pki/csr/csr_1/sign":    func(p *client.PKI) error { _, err := p.SignRequest(ctx, "csr_1"); return err },
+		"DELETE /v1/pki/trust-anchors/a": func(p *client.PKI) error { return p.DeleteTrustAnchor(ctx, "a") },
 	} {
 		c, calls := serve(t, http.StatusOK, `{}`)
 		if err := call(c.PKI); err != nil {
@@ -124,9 +142,10 @@ func TestMistake62WhatMakesACertificateIsSentOnce(t *testing.T) {
 		call func(p *client.PKI) error
 		want int
 	}{
-		"issue": {func(p *client.PKI) error { _, err := p.Issue(ctx, "web", vaultapi.CertificateIssue{}); return err }, 1},
-		"sign":  {func(p *client.PKI) error { _, err := p.Sign(ctx, "web", vaultapi.CertificateSign{}); return err }, 1},
-		"renew": {func(p *client.PKI) error { _, err := p.Renew(ctx, "cert_1"); return err }, 1},
+		"issue":          {func(p *client.PKI) error { _, err := p.Issue(ctx, "web", vaultapi.CertificateIssue{}); return err }, 1},
+		"sign":           {func(p *client.PKI) error { _, err := p.Sign(ctx, "web", vaultapi.CertificateSign{}); return err }, 1},
+		"sign a request": {func(p *client.PKI) error { _, err := p.SignRequest(ctx, "csr_1"); return err }, 1},
+		"renew":          {func(p *client.PKI) error { _, err := p.Renew(ctx, "cert_1"); return err }, 1},
 		"create an authority": {func(p *client.PKI) error {
 			_, err := p.CreateAuthority(ctx, vaultapi.AuthorityWrite{})
 			return err
