@@ -257,6 +257,24 @@ func TestRevocationAfterGrace(t *testing.T) {
 	}
 }
 
+// Whoever removes cert-manager with its kinds, and with them every Certificate, does not mean every certificate.
+func TestNothingIsRevokedWithCertManager(t *testing.T) {
+	w := certified(running(t))
+	w.mayIssue()
+	const grace = 8 * time.Second
+	w.issuerIs(w.issuer("web", func(s *v1alpha1.PKIIssuerSpec) {
+		s.Revocation = &v1alpha1.IssuerRevocation{OnCertificateDelete: v1alpha1.RevokeAfterGrace, Grace: "8s"}
+	}), "True/Issuing")
+	w.certificate("web", byIssuer("PKIIssuer", "web"))
+	w.until("Secret web-tls", "true", func() string { return fmt.Sprint(w.secret("web-tls") != nil) })
+	serial := w.serial("web-tls")
+	w.kubectl("delete", "crd", "certificaterequests.cert-manager.io", "certificates.cert-manager.io", "--timeout=6s")
+	w.pass(grace + 4*time.Second)
+	if got := w.revocation(serial); got != "active" {
+		t.Errorf("without the kind: %s", got)
+	}
+}
+
 // serial is the serial number of the certificate in a Secret.
 func (w *world) serial(secret string) string {
 	w.Helper()
