@@ -244,13 +244,18 @@ func (w *World) calls() map[string]Request {
 	}
 }
 
-// Leave takes the caller's subscriptions away: one identity may hold a hundred.
+// Leave takes the caller's subscriptions and webhooks away: one identity may hold a hundred, a tenant five hundred.
 func (w *World) Leave() {
 	w.by.TB.Helper()
 	var list vaultapi.SubscriptionList
 	w.by.Must(Request{Path: "/v1/subscriptions"}, &list)
 	for _, sub := range list.Data {
 		w.by.Must(Request{Method: "DELETE", Path: "/v1/subscriptions/" + sub.ID}, nil)
+	}
+	var hooks vaultapi.WebhookList
+	w.by.Must(Request{Path: "/v1/webhooks"}, &hooks)
+	for _, hook := range hooks.Data {
+		w.by.Must(Request{Method: "DELETE", Path: "/v1/webhooks/" + hook.ID}, nil)
 	}
 }
 
