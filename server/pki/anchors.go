@@ -74,8 +74,8 @@ func (a anchor) check() error {
 	if !refPattern.MatchString(a.Name) || a.Name == "." || a.Name == ".." || strings.HasPrefix(a.Name, anchorPrefix) {
 		fields["name"] = "must be 1 to 128 of a-z, A-Z, 0-9, dot, underscore and hyphen, and not begin with " + anchorPrefix
 	}
-	if len(a.Description) > maxDescription {
-		fields["description"] = fmt.Sprintf("must have at most %d bytes", maxDescription)
+	if rule := checkRemark(a.Description); rule != "" {
+		fields["description"] = rule
 	}
 	if len(fields) > 0 {
 		return fault.Validation(fields)

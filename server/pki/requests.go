@@ -133,8 +133,8 @@ func (s *Service) RejectRequest(ctx context.Context, who guard.Caller, id string
 // decide changes a request that waits. One that is approved can still be rejected.
 func (s *Service) decide(ctx context.Context, who guard.Caller, action, id, comment string, how func(*guard.Call, *csr) error) (vaultapi.CertificateRequest, error) {
 	return guard.Change(ctx, s.guard, who, admin(action, id), func(c *guard.Call) (vaultapi.CertificateRequest, error) {
-		if len(comment) > maxDescription {
-			return vaultapi.CertificateRequest{}, invalid("comment", fmt.Sprintf("must have at most %d bytes", maxDescription))
+		if rule := checkRemark(comment); rule != "" {
+			return vaultapi.CertificateRequest{}, invalid("comment", rule)
 		}
 		r, err := findCSR(c.Tx.QueryRow, who.Tenant, id, s.db.ForUpdate())
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -137,6 +138,14 @@ func pageSize(limit int) (int, error) {
 		return 0, fault.Invalid(fault.CodeInvalidRequest, "limit must be 1 to %d", MaxLimit).With("field", "limit")
 	}
 	return limit, nil
+}
+
+// checkRemark is the rule that text for people breaks, or "".
+func checkRemark(text string) string {
+	if len(text) > maxDescription || strings.ContainsRune(text, 0) {
+		return fmt.Sprintf("must have at most %d bytes, and no NUL", maxDescription)
+	}
+	return ""
 }
 
 // invalid is a field that breaks a rule: 422 validation_error.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,11 @@ func TestMistake43HostileBodies(t *testing.T) {
 		for name, body := range bodies {
 			r := w.Call(o)
 			r.Body = body
-			if got := s.Do(r); got.Status/100 != 4 || got.Code() == "" {
+			got := s.Do(r)
+			if o.ID == "askOcsp" && string(got.Body) == malformed {
+				continue
+			}
+			if got.Status/100 != 4 || got.Code() == "" {
 				t.Errorf("%s with %s: %d %.300s", o.ID, name, got.Status, got.Body)
 			}
 		}
@@ -53,6 +58,9 @@ func TestMistake43HostileBodies(t *testing.T) {
 		}
 	}
 }
+
+// malformed is the answer malformedRequest in DER (RFC 6960 section 4.2.1), which goes out with status 200.
+const malformed = "\x30\x03\x0a\x01\x01"
 
 // TestNumbersStayAsWritten writes numbers that no machine type holds, as values and as metadata, and finds every
 // digit again wherever they are shown.
@@ -111,7 +119,7 @@ func TestHostileTextInEveryInput(t *testing.T) {
 					if got.Status >= 500 || got.Status == 0 {
 						t.Errorf("%s with %s in %s: %d %s", o.ID, name, input, got.Status, got.Body)
 					}
-					if kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";"); len(got.Body) > 0 && kind != "application/json" && kind != "text/plain" ||
+					if kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";"); len(got.Body) > 0 && !slices.Contains(inert(), kind) ||
 						got.Header.Get("X-Content-Type-Options") != "nosniff" { // mistake 32: what was sent comes back as a page
 						t.Errorf("%s with %s in %s: answered as %q", o.ID, name, input, kind)
 					}
@@ -131,6 +139,13 @@ func TestHostileTextInEveryInput(t *testing.T) {
 			t.Error("the chain does not verify")
 		}
 	})
+}
+
+// inert are the media types that nobody shows as a page.
+func inert() []string {
+	return []string{
+		"application/json", "text/plain", "application/x-pem-file", "application/pkix-cert", "application/pkix-crl", "application/ocsp-response",
+	}
 }
 
 func hostileTexts() map[string]string {
