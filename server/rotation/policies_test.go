@@ -183,17 +183,17 @@ func TestLargePolicy(t *testing.T) {
 	})
 }
 
-// The due list reads what is due, not what there is: 10^5 secrets, of which 50 are due.
+// The due list reads what is due, not what there is: 10^5 secrets, of which 500 are due, 50 of them of one policy.
 func TestDuePlan(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		p := w.policy(vaultapi.RotationPolicyWrite{Name: "p", Interval: "90d", AutoGenerate: true})
-		w.fill(p.ID, 100_000)
-		for name, q := range map[string]rotation.DueQuery{
-			"all": {Within: 24 * time.Hour, IncludeOverdue: true, Limit: 100}, "of a policy": {Within: 24 * time.Hour, IncludeOverdue: true, PolicyID: "p", Limit: 100},
+		w.fill(p.ID, w.policy(vaultapi.RotationPolicyWrite{Name: "q", Interval: "90d", AutoGenerate: true}).ID, 100_000)
+		for want, q := range map[int]rotation.DueQuery{
+			500: {Within: 24 * time.Hour, IncludeOverdue: true, Limit: 1000}, 50: {Within: 24 * time.Hour, IncludeOverdue: true, PolicyID: "p", Limit: 1000},
 		} {
 			list, err := w.Due(t.Context(), root, q)
-			if err != nil || len(list.Secrets) != 50 {
-				t.Fatalf("%s: %d, %v", name, len(list.Secrets), err)
+			if err != nil || len(list.Secrets) != want {
+				t.Fatalf("%d, want %d: %v", len(list.Secrets), want, err)
 			}
 		}
 		for query, index := range map[string]string{rotation.DuePlan: "rotation_assignments_due", rotation.DueOfPolicyPlan: "rotation_assignments_policy_due"} {
@@ -206,19 +206,23 @@ func TestDuePlan(t *testing.T) {
 	})
 }
 
-// fill makes assignments without secrets, the first 50 due within an hour and the others in a year.
-func (w *world) fill(policyID string, n int) {
+// fill makes assignments without secrets, the first 500 due within an hour and the others in a year. Every tenth is of
+// the first policy.
+func (w *world) fill(policyID, other string, n int) {
 	w.Helper()
 	at := w.clock.now().Add(time.Hour).UnixMicro()
 	err := w.db.Update(w.Context(), func(tx *store.Tx) error {
 		for from := 0; from < n; from += 1000 {
 			var rows []string
 			for i := from; i < from+1000; i++ {
-				due := at
-				if i >= 50 {
+				due, policy := at, other
+				if i%10 == 0 {
+					policy = policyID
+				}
+				if i >= 500 {
 					due += int64(365*day/time.Microsecond) + int64(i)
 				}
-				rows = append(rows, fmt.Sprintf("('%s','p/%06d','%s','x','{}','scheduled',1,0,%d,%d,0,0,'','',0,'','',0,0,0)", root.Tenant, i, policyID, due, due))
+				rows = append(rows, fmt.Sprintf("('%s','p/%06d','%s','x','{}','scheduled',1,0,%d,%d,0,0,'','',0,'','',0,0,0)", root.Tenant, i, policy, due, due))
 			}
 			_, err := tx.Exec(`INSERT INTO rotation_assignments (tenant, path, policy_id, attached_by, identity, state, listed, base_at, next_at, due_at, warned,
 announced, pending, reason, failures, error_code, error_message, previous_version, current_version, created_at) VALUES ` + strings.Join(rows, ","))
@@ -226,8 +230,12 @@ announced, pending, reason, failures, error_code, error_message, previous_versio
 				return err
 			}
 		}
-		_, err := tx.Exec(`ANALYZE rotation_assignments`)
-		return err
+		for _, table := range []string{"rotation_assignments", "rotation_policies"} {
+			if _, err := tx.Exec(`ANALYZE ` + table); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		w.Fatal(err)
