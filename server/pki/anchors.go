@@ -202,29 +202,15 @@ func (s *Service) DeleteAnchor(ctx context.Context, who guard.Caller, ref string
 // Anchors returns one page of the tenant's trust anchors, by name. Scope pki:admin or pki:issue. Errors:
 // invalid_request, invalid_cursor.
 func (s *Service) Anchors(ctx context.Context, who guard.Caller, limit int, cursor string) (vaultapi.TrustAnchorList, error) {
-	const query = "pki trust anchors"
 	return guard.Do(ctx, s.guard, who, reading(ActionAnchorList, ""), func(*guard.Call) (vaultapi.TrustAnchorList, error) {
-		l := vaultapi.TrustAnchorList{TrustAnchors: []vaultapi.TrustAnchor{}}
-		limit, err := pageSize(limit)
-		if err != nil {
-			return l, err
-		}
-		after, err := s.cursors.Read(who.Tenant, query, cursor)
-		if err != nil {
-			return l, err
-		}
-		found, err := s.anchors(ctx, who.Tenant, after, limit+1)
-		if err != nil {
-			return l, err
-		}
-		for _, a := range found[:min(len(found), limit)] {
+		byName := listing[anchor]{"trust anchors", anchorList, scanAnchor, func(a anchor) string { return a.Name }}
+		p, err := pageOf(ctx, s, byName, asked{who.Tenant, limit, cursor})
+		l := vaultapi.TrustAnchorList{TrustAnchors: []vaultapi.TrustAnchor{}, HasMore: p.more, Cursor: p.cursor}
+		for _, a := range p.items {
 			l.TrustAnchors = append(l.TrustAnchors, a.wire())
 		}
-		if l.Data, l.HasMore = l.TrustAnchors, len(found) > limit; l.HasMore {
-			next := s.cursors.Write(who.Tenant, query, found[limit-1].Name)
-			l.Cursor = &next
-		}
-		return l, nil
+		l.Data = l.TrustAnchors
+		return l, err
 	})
 }
 

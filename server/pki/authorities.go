@@ -47,37 +47,21 @@ func (s *Service) AuthorityCertificate(ctx context.Context, who guard.Caller, re
 // Authorities returns one page of the tenant's authorities, by name. Scope pki:admin or pki:issue. Errors:
 // invalid_request, invalid_cursor.
 func (s *Service) Authorities(ctx context.Context, who guard.Caller, limit int, cursor string) (vaultapi.AuthorityList, error) {
-	const query = "pki authorities"
 	return guard.Do(ctx, s.guard, who, reading(ActionAuthorityList, ""), func(c *guard.Call) (vaultapi.AuthorityList, error) {
-		var l vaultapi.AuthorityList
-		limit, err := pageSize(limit)
+		byName := listing[authority]{"authorities", authorityList, scanAuthority, func(a authority) string { return a.Name }}
+		p, err := pageOf(ctx, s, byName, asked{who.Tenant, limit, cursor})
 		if err != nil {
-			return l, err
+			return vaultapi.AuthorityList{}, err
 		}
-		after, err := s.cursors.Read(who.Tenant, query, cursor)
-		if err != nil {
-			return l, err
-		}
-		rows, err := s.db.Query(ctx, authorityList, who.Tenant, after, limit+1)
-		if err != nil {
-			return l, unread(fmt.Errorf("list authorities: %w", err))
-		}
-		found, err := collect(rows, scanAuthority)
-		if err != nil {
-			return l, unread(fmt.Errorf("list authorities: %w", err))
-		}
-		l.Authorities = []vaultapi.Authority{}
-		for _, a := range found[:min(len(found), limit)] {
+		l := vaultapi.AuthorityList{Authorities: []vaultapi.Authority{}, HasMore: p.more, Cursor: p.cursor}
+		for _, a := range p.items {
 			shown, err := s.show(ctx, who.Tenant, a, c.Now())
 			if err != nil {
 				return vaultapi.AuthorityList{}, err
 			}
 			l.Authorities = append(l.Authorities, shown)
 		}
-		if l.Data, l.HasMore = l.Authorities, len(found) > limit; l.HasMore {
-			next := s.cursors.Write(who.Tenant, query, found[limit-1].Name)
-			l.Cursor = &next
-		}
+		l.Data = l.Authorities
 		return l, nil
 	})
 }

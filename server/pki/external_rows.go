@@ -148,32 +148,14 @@ func (s *Service) DropAuthorityRequest(ctx context.Context, who guard.Caller, id
 // AuthorityRequests returns one page of the tenant's requests, by name. Scope pki:admin. Errors: invalid_request,
 // invalid_cursor.
 func (s *Service) AuthorityRequests(ctx context.Context, who guard.Caller, limit int, cursor string) (vaultapi.AuthorityRequestList, error) {
-	const query = "pki ca requests"
 	return guard.Do(ctx, s.guard, who, admin(ActionCARequestList, ""), func(*guard.Call) (vaultapi.AuthorityRequestList, error) {
-		l := vaultapi.AuthorityRequestList{Requests: []vaultapi.AuthorityRequest{}}
-		limit, err := pageSize(limit)
-		if err != nil {
-			return l, err
-		}
-		after, err := s.cursors.Read(who.Tenant, query, cursor)
-		if err != nil {
-			return l, err
-		}
-		rows, err := s.db.Query(ctx, caRequestList, who.Tenant, after, limit+1)
-		if err != nil {
-			return l, unread(fmt.Errorf("list requests of authorities: %w", err))
-		}
-		found, err := collect(rows, scanCARequest)
-		if err != nil {
-			return l, unread(err)
-		}
-		for _, r := range found[:min(len(found), limit)] {
+		byName := listing[caRequest]{"ca requests", caRequestList, scanCARequest, func(r caRequest) string { return r.Name }}
+		p, err := pageOf(ctx, s, byName, asked{who.Tenant, limit, cursor})
+		l := vaultapi.AuthorityRequestList{Requests: []vaultapi.AuthorityRequest{}, HasMore: p.more, Cursor: p.cursor}
+		for _, r := range p.items {
 			l.Requests = append(l.Requests, r.wire())
 		}
-		if l.Data, l.HasMore = l.Requests, len(found) > limit; l.HasMore {
-			next := s.cursors.Write(who.Tenant, query, found[limit-1].Name)
-			l.Cursor = &next
-		}
-		return l, nil
+		l.Data = l.Requests
+		return l, err
 	})
 }

@@ -93,30 +93,15 @@ func (s *Service) Role(ctx context.Context, who guard.Caller, name string) (vaul
 // Roles returns one page of the tenant's roles, by name. Scope pki:admin or pki:issue. Errors: invalid_request,
 // invalid_cursor.
 func (s *Service) Roles(ctx context.Context, who guard.Caller, limit int, cursor string) (vaultapi.PKIRoleList, error) {
-	const query = "pki roles"
 	return guard.Do(ctx, s.guard, who, reading(ActionRoleList, ""), func(*guard.Call) (vaultapi.PKIRoleList, error) {
-		l := vaultapi.PKIRoleList{Roles: []vaultapi.PKIRole{}}
-		limit, err := pageSize(limit)
-		if err != nil {
-			return l, err
-		}
-		after, err := s.cursors.Read(who.Tenant, query, cursor)
-		if err != nil {
-			return l, err
-		}
-		rows, err := s.db.Query(ctx, roleList, who.Tenant, after, limit+1)
-		if err != nil {
-			return l, unread(fmt.Errorf("list roles: %w", err))
-		}
-		found, err := collect(rows, scanRole)
-		for _, r := range found[:min(len(found), limit)] {
+		byName := listing[role]{"roles", roleList, scanRole, func(r role) string { return r.Name }}
+		p, err := pageOf(ctx, s, byName, asked{who.Tenant, limit, cursor})
+		l := vaultapi.PKIRoleList{Roles: []vaultapi.PKIRole{}, HasMore: p.more, Cursor: p.cursor}
+		for _, r := range p.items {
 			l.Roles = append(l.Roles, r.PKIRole)
 		}
-		if l.Data, l.HasMore = l.Roles, len(found) > limit; l.HasMore {
-			next := s.cursors.Write(who.Tenant, query, found[limit-1].Name)
-			l.Cursor = &next
-		}
-		return l, unread(err)
+		l.Data = l.Roles
+		return l, err
 	})
 }
 
