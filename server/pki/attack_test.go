@@ -174,7 +174,7 @@ func TestKeysStayInTheAnswer(t *testing.T) {
 		if text := fmt.Sprintf("%v %+v %#v %s", made, made, made, made.PrivateKey); strings.Contains(text, secret[40:80]) {
 			t.Error("the answer prints its key")
 		}
-		if strings.Contains(w.trail.text(), secret[40:80]) {
+		if strings.Contains(w.trail.Text(), secret[40:80]) {
 			t.Error("the trail holds the key")
 		}
 		if made.ValidUntil.Sub(w.clock()) != 48*time.Hour {

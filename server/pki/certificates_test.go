@@ -145,7 +145,7 @@ func (w *world) keyIsNowhere(made vaultapi.IssuedCertificate) {
 	w.must(err)
 	block, _ := pem.Decode([]byte(made.PrivateKey.Reveal()))
 	line := strings.Split(made.PrivateKey.Reveal(), "\n")[1]
-	for where, text := range map[string]string{"encoding": string(encoded), "trail": w.trail.text(), "database": w.dump()} {
+	for where, text := range map[string]string{"encoding": string(encoded), "trail": w.trail.Text(), "database": w.dump()} {
 		if strings.Contains(text, line) || strings.Contains(text, string(block.Bytes)) || strings.Contains(text, "PRIVATE KEY") {
 			w.Errorf("a key is in the %s", where)
 		}

@@ -1,7 +1,6 @@
 package pki_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -33,31 +32,6 @@ var (
 	poor   = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:poor", Scopes: []string{pki.ScopeIssue}}      // under no policy
 )
 
-// trail keeps what was recorded; nothing is announced here.
-type trail struct {
-	mu      sync.Mutex
-	entries []guard.Entry
-}
-
-func (r *trail) Append(_ context.Context, entries ...guard.Entry) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries = append(r.entries, entries...)
-	return nil
-}
-
-func (r *trail) Stage(tx *store.Tx, entries ...guard.Entry) {
-	tx.AfterCommit(func() { _ = r.Append(context.Background(), entries...) })
-}
-
-func (r *trail) Emit(*store.Tx, ...guard.Event) error { return nil }
-
-func (r *trail) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return fmt.Sprintf("%+v", r.entries)
-}
-
 // world is a service whose issuer may issue by role web of authority root, and whose bosses by any role.
 type world struct {
 	*testing.T
@@ -66,7 +40,7 @@ type world struct {
 	keys  *seal.Keyring
 	guard *guard.Guard
 	sets  *guardtest.Sets
-	trail *trail
+	trail *guardtest.Trail
 	root  string
 
 	mu  sync.Mutex
@@ -76,7 +50,7 @@ type world struct {
 func each(t *testing.T, test func(w *world)) {
 	t.Helper()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w := &world{T: t, db: db, sets: guardtest.NewSets(t), trail: &trail{}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+		w := &world{T: t, db: db, sets: guardtest.NewSets(t), trail: &guardtest.Trail{}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 		root, err := seal.NewRootKey()
 		if err != nil {
 			t.Fatal(err)

@@ -43,7 +43,7 @@ func TestKeptKeys(t *testing.T) {
 				w.Errorf("the key of %s is another's", c.ID)
 			}
 		}
-		if !strings.Contains(w.trail.text(), pki.ActionKeyRead) {
+		if !strings.Contains(w.trail.Text(), pki.ActionKeyRead) {
 			w.Error("reading a key is not recorded")
 		}
 		for what, id := range map[string]string{"before": before.ID, "signed": signed.ID, "after": w.by("web", "a.example.com", "").ID, "none": "cert_none", "NUL": "cert_\x00"} {

@@ -27,7 +27,7 @@ func TestReasonsAndSpellings(t *testing.T) {
 			if got.ID != made.ID || *got.RevocationReason != reason {
 				w.Errorf("%+v, want %s for %s", got, reason, made.SerialNumber)
 			}
-			if text := w.trail.text(); !strings.Contains(text, pki.ActionRevoke) || !strings.Contains(text, "{Key:reason Value:"+reason+"}") {
+			if text := w.trail.Text(); !strings.Contains(text, pki.ActionRevoke) || !strings.Contains(text, "{Key:reason Value:"+reason+"}") {
 				w.Errorf("%s is not recorded", reason)
 			}
 			i++

@@ -87,7 +87,7 @@ func TestStaticValuesStayWhereTheyBelong(t *testing.T) {
 		listed, err := json.Marshal(l)
 		must(t, err)
 		printed := fmt.Sprintf("%v %+v %#v %s", made, made, made, made.Fields)
-		for where, text := range map[string]string{"list": string(listed), "trail and events": w.trail.text(), "print": printed, "database": w.dump(t)} {
+		for where, text := range map[string]string{"list": string(listed), "trail and events": w.trail.Text(), "print": printed, "database": w.dump(t)} {
 			if strings.Contains(text, hidden) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(hidden))) ||
 				strings.Contains(text, hex.EncodeToString([]byte(hidden))) {
 				t.Errorf("in the %s: %s", where, text)

@@ -3,9 +3,7 @@ package secretpolicies_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/scailabs/scaivault/pkg/vaultapi"
 	"github.com/scailabs/scaivault/server/fault"
 	"github.com/scailabs/scaivault/server/guard"
+	"github.com/scailabs/scaivault/server/guard/guardtest"
 	"github.com/scailabs/scaivault/server/seal"
 	"github.com/scailabs/scaivault/server/secretpolicies"
 	"github.com/scailabs/scaivault/server/store"
@@ -21,43 +20,10 @@ import (
 
 var noon = time.Date(2026, time.November, 24, 12, 0, 0, 0, time.UTC)
 
-// trail keeps what was recorded and announced. What was staged by a transaction that failed counts too.
-type trail struct {
-	mu      sync.Mutex
-	entries []guard.Entry
-	events  []guard.Event
-}
-
-func (r *trail) Append(_ context.Context, entries ...guard.Entry) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries = append(r.entries, entries...)
-	return nil
-}
-
-func (r *trail) Stage(_ *store.Tx, entries ...guard.Entry) {
-	_ = r.Append(context.Background(), entries...)
-}
-
-func (r *trail) Emit(_ *store.Tx, events ...guard.Event) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, events...)
-	return nil
-}
-
-func (r *trail) last() guard.Entry {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.entries[len(r.entries)-1]
-}
-
-// text is all that was recorded and announced.
-func (r *trail) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	text, err := json.Marshal(r.events)
-	return fmt.Sprintf("%+v %s %v", r.entries, text, err)
+// last is the newest entry of the trail.
+func (w *world) last() guard.Entry {
+	all := w.trail.Entries()
+	return all[len(all)-1]
 }
 
 // nobody is a set of no policies: these calls are judged by scope alone.
@@ -74,7 +40,7 @@ type world struct {
 	db    *store.DB
 	guard *guard.Guard
 	keys  *seal.Keyring
-	trail *trail
+	trail *guardtest.Trail
 }
 
 func each(t *testing.T, test func(t *testing.T, w *world)) {
@@ -92,7 +58,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		_, err := tx.Exec(`INSERT INTO tenants (id, partner_id, name, created_at) VALUES ('tnt_b', $1, 'b', 0)`, guard.DefaultPartner)
 		return err
 	}))
-	w := &world{db: db, keys: keys, trail: &trail{}}
+	w := &world{db: db, keys: keys, trail: &guardtest.Trail{}}
 	w.guard = &guard.Guard{DB: db, Audit: w.trail, Events: w.trail, Sets: nobody{}, Now: func() time.Time { return noon }}
 	w.Service = secretpolicies.New(secretpolicies.Deps{DB: db, Guard: w.guard, Keys: keys})
 	return w

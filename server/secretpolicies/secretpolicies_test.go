@@ -36,7 +36,7 @@ func TestAPolicyIsReadAsItWasWritten(t *testing.T) {
 				t.Errorf("%s (-want +got)\n%s", ref, diff)
 			}
 		}
-		if e := w.trail.last(); e.Action != "secret_policy_read" || e.Target != "db" || !e.Success {
+		if e := w.last(); e.Action != "secret_policy_read" || e.Target != "db" || !e.Success {
 			t.Errorf("recorded %+v", e)
 		}
 	})
@@ -193,11 +193,11 @@ func TestPreviewMakesAndStoresNothing(t *testing.T) {
 		if seen[0] == seen[1] {
 			t.Error("twice the same")
 		}
-		if e := w.trail.last(); e.Action != "secret_policy_preview" || !e.Success {
+		if e := w.last(); e.Action != "secret_policy_preview" || !e.Success {
 			t.Errorf("recorded %+v", e)
 		}
 		for _, value := range append(seen, hidden) {
-			if strings.Contains(w.trail.text(), value) {
+			if strings.Contains(w.trail.Text(), value) {
 				t.Errorf("the trail holds %s", value)
 			}
 		}
@@ -296,7 +296,7 @@ func TestWhatIsUsedStays(t *testing.T) {
 		wantCode(t, w.Delete(t.Context(), admin, "a", true), fault.CodeInternal)
 		u.fail = nil
 		must(t, w.Delete(t.Context(), admin, "a", true))
-		if e := w.trail.last(); e.Action != "secret_policy_delete" || !e.Success {
+		if e := w.last(); e.Action != "secret_policy_delete" || !e.Success {
 			t.Errorf("recorded %+v", e)
 		}
 		wantCode(t, w.Delete(t.Context(), admin, "a", false), fault.CodeSecretPolicyNotFound)

@@ -1,5 +1,5 @@
-// Package guardtest gives the tests of domains the policies that their guard judges by, without the domain that
-// keeps policies.
+// Package guardtest gives the tests of domains what their guard stands on, policies and a trail, without the domains that
+// keep them.
 package guardtest
 
 import (

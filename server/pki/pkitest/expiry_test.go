@@ -24,10 +24,8 @@ func (w *world) sweep(t *testing.T) []string {
 
 func (w *world) announced(t *testing.T) []string {
 	t.Helper()
-	w.trail.mu.Lock()
-	defer w.trail.mu.Unlock()
 	all := []string{}
-	for _, e := range w.trail.events {
+	for _, e := range w.trail.Events() {
 		if e.Type != pki.EventExpiring {
 			continue
 		}

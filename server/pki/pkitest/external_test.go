@@ -226,7 +226,7 @@ func TestExternalOfOthers(t *testing.T) {
 		if l, err := w.AuthorityRequests(t.Context(), admin, 0, ""); err != nil || len(l.Data) > 0 {
 			t.Fatalf("got %+v, %v", l, err)
 		}
-		if strings.Contains(w.trail.text(), "PRIVATE") {
+		if strings.Contains(w.trail.Text(), "PRIVATE") {
 			t.Fatal("a key is in the trail")
 		}
 	})

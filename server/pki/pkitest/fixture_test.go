@@ -1,16 +1,13 @@
 package pkitest
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"slices"
 	"sync"
@@ -32,45 +29,12 @@ const day = 24 * time.Hour
 
 var noon = time.Date(2026, time.November, 24, 12, 0, 0, 0, time.UTC)
 
-// trail keeps what was recorded and announced. What was staged by a transaction that failed counts too.
-type trail struct {
-	mu      sync.Mutex
-	entries []guard.Entry
-	events  []guard.Event
-}
-
-func (r *trail) Append(_ context.Context, entries ...guard.Entry) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries = append(r.entries, entries...)
-	return nil
-}
-
-func (r *trail) Stage(_ *store.Tx, entries ...guard.Entry) {
-	_ = r.Append(context.Background(), entries...)
-}
-
-func (r *trail) Emit(_ *store.Tx, events ...guard.Event) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, events...)
-	return nil
-}
-
-// text is all that was recorded and announced.
-func (r *trail) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	text, err := json.Marshal(r.events)
-	return fmt.Sprintf("%+v %s %v", r.entries, text, err)
-}
-
 // world is the service on a real database, guard and key chain; its clock moves by hand.
 type world struct {
 	*pki.Service
 	db    *store.DB
 	sets  *guardtest.Sets
-	trail *trail
+	trail *guardtest.Trail
 
 	mu  sync.Mutex
 	now time.Time
@@ -104,7 +68,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		_, err := tx.Exec(`INSERT INTO tenants (id, partner_id, name, created_at) VALUES ('tnt_b', $1, 'b', 0)`, guard.DefaultPartner)
 		return err
 	}))
-	w := &world{db: db, sets: guardtest.NewSets(t), trail: &trail{}, now: noon}
+	w := &world{db: db, sets: guardtest.NewSets(t), trail: &guardtest.Trail{}, now: noon}
 	w.sets.Grant(t, guardtest.Rule(issuer, "pki:*", policy.Issue))
 	g := &guard.Guard{DB: db, Audit: w.trail, Events: w.trail, Sets: w.sets, Now: w.clock}
 	w.Service = pki.New(pki.Deps{DB: db, Guard: g, Keys: keys})

@@ -156,7 +156,7 @@ func TestResponders(t *testing.T) {
 			}
 			w.pass(6 * time.Hour)
 		}
-		if n := w.trail.count(revocation.ActionResponder); n != len(serials) || n != 3 && n != 4 {
+		if n := w.recorded(revocation.ActionResponder); n != len(serials) || n != 3 && n != 4 {
 			w.Errorf("%d responders in two days, %d in the trail", len(serials), n)
 		}
 		w.pass(w.issuer.NotAfter.Sub(w.clock()) - time.Minute)
@@ -183,7 +183,7 @@ func TestRegenerateNeedsScope(t *testing.T) {
 				w.Errorf("%q of another tenant: %v", ref, err)
 			}
 		}
-		if n := w.trail.count(revocation.ActionGenerate); n != 6 {
+		if n := w.recorded(revocation.ActionGenerate); n != 6 {
 			w.Errorf("%d of 6 attempts are in the trail", n)
 		}
 	})

@@ -1,7 +1,6 @@
 package revocation_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -29,29 +28,9 @@ import (
 
 var admin = guard.Caller{Tenant: guard.DefaultTenant, Type: "user", ID: "user:admin", Scopes: []string{pki.ScopeAdmin, pki.ScopeIssue}}
 
-// trail keeps what was recorded; nothing is announced here.
-type trail struct {
-	mu      sync.Mutex
-	entries []guard.Entry
-}
-
-func (r *trail) Append(_ context.Context, entries ...guard.Entry) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries = append(r.entries, entries...)
-	return nil
-}
-
-func (r *trail) Stage(tx *store.Tx, entries ...guard.Entry) {
-	tx.AfterCommit(func() { _ = r.Append(context.Background(), entries...) })
-}
-
-func (r *trail) Emit(*store.Tx, ...guard.Event) error { return nil }
-
-func (r *trail) count(action string) (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.entries {
+// recorded counts the entries of an action.
+func (w *world) recorded(action string) (n int) {
+	for _, e := range w.trail.Entries() {
 		if e.Action == action {
 			n++
 		}
@@ -66,7 +45,7 @@ type world struct {
 	pki          *pki.Service
 	db           *store.DB
 	guard        *guard.Guard
-	trail        *trail
+	trail        *guardtest.Trail
 	root, middle string
 	issuer       *x509.Certificate // of middle
 
@@ -81,7 +60,7 @@ func each(t *testing.T, test func(w *world)) {
 
 func newWorld(tb testing.TB, db *store.DB) *world {
 	tb.Helper()
-	w := &world{TB: tb, db: db, trail: &trail{}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	w := &world{TB: tb, db: db, trail: &guardtest.Trail{}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	root, err := seal.NewRootKey()
 	w.fatal(err)
 	keys, err := seal.Open(tb.Context(), db, root)
