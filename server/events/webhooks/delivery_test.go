@@ -170,7 +170,7 @@ func TestFiftyFailuresDisable(t *testing.T) {
 		hook := w.hook("failing", r)
 		w.exec(`UPDATE webhooks SET failures = 49 WHERE id = $1`, hook.ID)
 		w.write("app/db")
-		w.until("first attempt", func() bool { return r.count() == 1 })
+		w.until("first attempt", func() bool { return w.count(`SELECT COUNT(*) FROM deliveries WHERE attempts = 1`) == 1 })
 		w.exec(`UPDATE deliveries SET attempts = 5`) // the last attempt comes next
 		w.clock.advance(time.Hour)
 		w.until("disabled", func() bool { return w.get(hook.ID).Status == "disabled" })
