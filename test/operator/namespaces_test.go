@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,7 +94,9 @@ func (w *world) grants(ns string, rules []rbacv1.PolicyRule, subjects []rbacv1.S
 	if _, err := w.core.RbacV1().RoleBindings(ns).Create(w.Context(), binding, metav1.CreateOptions{}); err != nil {
 		w.Fatal(err)
 	}
-	w.Cleanup(func() { _, _ = w.plane.Kubectl(w.T.Context(), "-n", ns, "delete", "role,rolebinding", narrow) })
+	w.Cleanup(func() {
+		_, _ = w.plane.Kubectl(context.WithoutCancel(w.Context()), "-n", ns, "delete", "role,rolebinding", narrow)
+	})
 }
 
 // policyInVault makes a policy as an administrator of the vault does, and gives its id.

@@ -61,11 +61,32 @@ func (w *Writer) apply(ctx context.Context, d Desired) (was, is State, err error
 		return was, State{}, err
 	}
 	if was.UID == "" {
+		if err := w.remains(ctx, d.Owner); err != nil {
+			return was, State{}, err
+		}
 		is, err = w.create(ctx, d)
 		return was, is, err
 	}
 	is, err = w.update(ctx, d, was)
 	return was, is, err
+}
+
+// remains refuses to make a Secret anew for an owner that is gone. The garbage collector takes the Secret then, and the
+// watch of owners may lag behind that of Secrets. Who had no Secret yet is not looked at.
+func (w *Writer) remains(ctx context.Context, o Owner) error {
+	if o.Made == "" {
+		return nil
+	}
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(o.Kind))
+	err := w.Live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, m)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && (m.GetUID() != o.UID || m.GetDeletionTimestamp() != nil):
+		return reconcile.Again(errors.New("its owner is gone"))
+	case err != nil:
+		return fmt.Errorf("look at %s %s: %w", o.Kind, o.Name, err)
+	}
+	return nil
 }
 
 // Settled tells whether the Secret is as our last write left it, as far as the watch shows. d may be without data.

@@ -322,3 +322,23 @@ func TestVanished(t *testing.T) {
 	b.apply(d)
 	b.want(map[string]string{"a": "1"})
 }
+
+// The Secret of an owner that is gone is not made anew while the watch of owners lags: the garbage collector took it.
+func TestNothingIsMadeForAnOwnerThatIsGone(t *testing.T) {
+	b := newBench(t)
+	d := b.desired(map[string]string{"k": "1"})
+	d.Owner.Made = b.apply(d).UID
+	if err := b.core.Secrets(b.owner.Namespace).Delete(t.Context(), "db", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.Memory.Forget(d.Owner)
+	d.Owner.UID = "that of an object before" // as if the object of this name were another one
+	if _, err := b.Apply(t.Context(), d); err == nil {
+		t.Error("it was made anew")
+	}
+	if _, err := b.core.Secrets(b.owner.Namespace).Get(t.Context(), "db", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("there is a Secret: %v", err)
+	}
+	d.Owner.UID = b.owner.UID
+	b.apply(d)
+}
