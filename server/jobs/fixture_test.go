@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +47,25 @@ type world struct {
 	*testing.T
 	db    *store.DB
 	clock *clock
+	log   lines
+}
+
+// lines keeps what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func each(t *testing.T, test func(w *world)) {
@@ -65,7 +85,7 @@ func (w *world) queue(db *store.DB, kinds ...func(*jobs.Queue) jobs.Kind) *jobs.
 
 // idle makes a queue that does not run.
 func (w *world) idle(db *store.DB) *jobs.Queue {
-	return jobs.New(jobs.Options{DB: db, Now: w.clock.now, Log: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0 }})
+	return jobs.New(jobs.Options{DB: db, Now: w.clock.now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Jitter: func() float64 { return 0 }})
 }
 
 // run runs q until the test ends, or stop is called.

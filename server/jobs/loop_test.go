@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestFailuresBackOff(t *testing.T) {
 	})
 }
 
-// A panic is a failure of its job; the others and the server go on.
+// A panic is a failure of its job; the others and the server go on. What it was called with is not logged.
 func TestPanicIsAFailure(t *testing.T) {
 	each(t, func(w *world) {
 		ran := make(chan string, 10)
@@ -66,6 +67,10 @@ func TestPanicIsAFailure(t *testing.T) {
 		w.schedule(q, "k", at, "good")
 		if first, second := got(w, ran), got(w, ran); first != "bad" || second != "good" {
 			t.Errorf("ran %s, %s", first, second)
+		}
+		w.until(func() bool { return strings.Contains(w.log.String(), "panic in job") })
+		if text := w.log.String(); strings.Contains(text, "hunter2") {
+			t.Errorf("the log holds the panic's value: %s", text)
 		}
 	})
 }

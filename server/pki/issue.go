@@ -258,7 +258,7 @@ func (s *Service) unrotated(c *guard.Call, by authority) error {
 	return ca.usable(c.Now())
 }
 
-// answer is what the caller gets; the private key is nowhere else.
+// answer is what the caller gets, with the private key that was made.
 func (m made) answer(o order) (vaultapi.IssuedCertificate, error) {
 	text := certs.EncodeCertificates(m.cert.Raw)
 	a := vaultapi.IssuedCertificate{
